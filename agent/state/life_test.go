@@ -1,0 +1,44 @@
+package state_test
+
+import (
+	"reflect"
+	"testing"
+
+	"gurney/agent/state"
+)
+
+// Roles, and that it was ready, are the machine's: both stay when Consul lost its
+// data, and neither a clone nor an image takes them for its own.
+func TestWhatIsTheMachines(t *testing.T) {
+	roles := state.Roles{"chef": {"base", "db"}}
+	begin := func(machine, consul string) func(state.Dir) error {
+		return func(d state.Dir) error { _, err := d.Begin(state.Life{Machine: machine, Consul: consul}); return err }
+	}
+	for name, c := range map[string]struct {
+		then func(state.Dir) error
+		want state.Roles
+	}{
+		"the same life":     {begin("m1", "c1"), roles},
+		"Consul lost it":    {begin("m1", "c2"), roles},
+		"a clone":           {begin("m2", "c2"), state.Roles{}},
+		"an image is baked": {func(d state.Dir) error { _, err := d.Strip(); return err }, state.Roles{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := open(t)
+			must(t, begin("m1", "c1")(d))
+			must(t, d.SaveRoles(roles))
+			must(t, d.TellReady())
+			must(t, c.then(d))
+			got, err := d.Roles()
+			must(t, err)
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got %v", got)
+			}
+			told, err := d.ToldReady()
+			must(t, err)
+			if stays := len(c.want) > 0; told != stays {
+				t.Errorf("told %v", told)
+			}
+		})
+	}
+}

@@ -1,0 +1,6 @@
+class Chef
+  module EventDispatch
+    class Base
+    end
+  end
+end

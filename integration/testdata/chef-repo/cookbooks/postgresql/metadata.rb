@@ -1,0 +1,2 @@
+name 'postgresql'
+version '1.0.0'

@@ -1,0 +1,3 @@
+file "#{ENV['HOST']}/etc/postgresql.conf" do
+  content "port = 5432\n"
+end
