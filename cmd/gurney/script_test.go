@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/creack/pty"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -17,9 +19,10 @@ var standIn string
 
 func TestMain(m *testing.M) {
 	testscript.Main(&suite{m}, map[string]func(){
-		"gurney":    main,
-		"stretcher": main,
-		"as-nobody": asNobody,
+		"gurney":      main,
+		"stretcher":   main,
+		"as-nobody":   asNobody,
+		"on-terminal": onTerminal,
 	})
 }
 
@@ -75,6 +78,33 @@ func asNobody() {
 	}
 	fmt.Fprintln(os.Stderr, "as-nobody:", err)
 	os.Exit(125)
+}
+
+// onTerminal runs a command that writes to a terminal of 80 columns, and says
+// all that came out of it. testscript's own terminal is closed when the command
+// ends, whether it has been read or not.
+func onTerminal() {
+	terminal, tty, err := pty.Open()
+	if err == nil {
+		err = pty.Setsize(terminal, &pty.Winsize{Rows: 24, Cols: 80})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "on-terminal:", err)
+		os.Exit(125)
+	}
+	cmd := exec.Command(os.Args[1], os.Args[2:]...)
+	cmd.Stdout, cmd.Stderr = tty, os.Stderr
+	err = cmd.Start()
+	_ = tty.Close()
+	// Once nobody has it open to write, reading it ends with EIO.
+	_, _ = io.Copy(os.Stdout, terminal)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "on-terminal:", err)
+		os.Exit(1)
+	}
 }
 
 // TestScripts runs the stories in testdata/script, each a directory, a shell
