@@ -137,6 +137,16 @@ func New(o Options) (*Agent, error) {
 	return a, nil
 }
 
+// PutAside lets an agent begin, or go on, where files of its state are broken,
+// and says how many were. The error is one that renaming them does not mend.
+func PutAside(dir state.Dir, log zerolog.Logger) (int, error) {
+	broken, err := dir.PutAside()
+	for _, b := range broken {
+		log.Error().Err(b.Err).Str("file", b.Path).Msg("a broken file was put aside: " + b.Means)
+	}
+	return len(broken), err
+}
+
 // app is what the loop knows of one app.
 type app struct {
 	*state.Journal

@@ -95,6 +95,11 @@ func (a *Agent) deliverAll(ctx context.Context) (left int, err error) {
 		a.unkept.keep(a.o.Dir)
 		letters, err := a.o.Dir.Outbox()
 		if err != nil {
+			// A broken letter must not hold those behind it.
+			if n, _ := PutAside(a.o.Dir, a.log); n > 0 {
+				a.poke() // what it told is told again
+				continue
+			}
 			return 0, err
 		}
 		if len(letters) == 0 {

@@ -100,7 +100,8 @@ func (d Dir) Refuse(l Letter) error {
 	return nil
 }
 
-// Posted says whether a letter about the deployment waits, or was put aside.
+// Posted says whether a letter about the deployment waits, or was refused; what
+// a broken one told is to be told again.
 func (d Dir) Posted(app, id string) (bool, error) {
 	entries, err := os.ReadDir(d.join("outbox"))
 	if err != nil {
@@ -109,7 +110,7 @@ func (d Dir) Posted(app, id string) (bool, error) {
 	about := fmt.Sprintf("-%s@%s@", app, id)
 	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
 		_, rest, _ := strings.Cut(e.Name(), "-")
-		return strings.HasPrefix("-"+rest, about)
+		return strings.HasPrefix("-"+rest, about) && !strings.HasSuffix(rest, broken)
 	}), nil
 }
 

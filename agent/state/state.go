@@ -113,7 +113,7 @@ func read(path string, v any) (bool, error) {
 		return false, err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return false, fmt.Errorf("%s: %w", path, err)
+		return false, &brokenError{path, err}
 	}
 	return true, nil
 }
@@ -132,12 +132,14 @@ func write(path string, v any) error {
 // ConsulNode is Consul's name for this node, as it was last told; "" where it
 // never was.
 func (d Dir) ConsulNode() (string, error) {
-	var n struct{ Node string }
+	var n consulNode
 	_, err := read(d.join("consul.json"), &n)
 	return n.Node, err
 }
 
 // SaveConsulNode keeps it for a start without Consul.
 func (d Dir) SaveConsulNode(name string) error {
-	return write(d.join("consul.json"), struct{ Node string }{name})
+	return write(d.join("consul.json"), consulNode{name})
 }
+
+type consulNode struct{ Node string }

@@ -186,6 +186,13 @@ func (a *applyCmd) input(p *process) (input, error) {
 // new events for one app the newest is run. A first call can't know what is
 // new: it runs the newest. With it comes what is to be remembered as seen.
 func (a *applyCmd) unseen(p *process, home state.Dir, events []event.Event) ([]state.Spec, *event.Seen, error) {
+	broken, err := home.PutAside()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, b := range broken {
+		_, _ = fmt.Fprintf(p.Stderr, "gurney: %s: a broken file was put aside: %s (%v)\n", b.Path, b.Means, b.Err)
+	}
 	seen, fresh, err := home.Seen()
 	if err != nil {
 		return nil, nil, err
