@@ -58,7 +58,10 @@ type Consul interface {
 
 // Options are what an agent is made of.
 type Options struct {
-	Apps        []string
+	Apps []string
+	// Allowed says why a manifest's URL, of an event, may not be read here; nil:
+	// all may.
+	Allowed     func(url string) error
 	Node        string // Gurney's name for this node
 	ConsulNode  string // Consul's; for the dashboard's row
 	Version     string

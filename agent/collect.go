@@ -186,25 +186,37 @@ func (a *Agent) nextURLEvent(ctx context.Context, p *app) error {
 		p.Record, p.Born = r, r.Seq
 	}
 	p.Event = nil
-	p.Note(e.ID)
-	for _, old := range p.Remember(e.ID, ownResults) {
-		p.forget = append(p.forget, report.Key(p.name, old, a.o.Node), report.FailedKey(p.name, old, a.o.Node))
-	}
 	if p.Record != nil {
-		// Reported, and no work: what the record asked for stays as it is.
-		p.log.Warn().Str("id", e.ID).Msg("refused an event with a URL: this app is deployed by its record")
-		a.tell(p, e.ID, "final", report.Result{State: report.Refused, Phase: report.PhaseAccepted, Start: e.At.UnixMilli(), End: now.UnixMilli(),
-			Agent: a.o.Version, Error: "this app is deployed by its record: use gurney deploy " + p.name})
+		a.refuse(p, *e, "this app is deployed by its record: use gurney deploy "+p.name)
 		a.save(p)
 		p.soon() // the record may have come just now
 		return nil
 	}
+	a.own(p, e.ID)
 	if w := p.Work; w != nil && !w.State.Final() {
 		a.supersede(p, w.ID, e.ID, w.Start)
 	}
 	p.Work = &state.Work{ID: e.ID, URL: e.URL, Since: now, Start: now}
 	p.turned(now, false)
 	return a.advance(ctx, p, rollout.Want{ID: e.ID})
+}
+
+// refuse reports a URL event that does not run here, and is no work: what
+// stands, waits or goes on stays as it is.
+func (a *Agent) refuse(p *app, e state.URLEvent, why string) {
+	p.log.Warn().Str("id", e.ID).Str("why", why).Msg("refused an event with a URL")
+	a.own(p, e.ID)
+	a.tell(p, e.ID, "final", report.Result{State: report.Refused, Phase: report.PhaseAccepted, Error: why, Agent: a.o.Version,
+		Start: e.At.UnixMilli(), End: time.Now().UnixMilli()})
+}
+
+// own notes a URL event whose result this node writes, and lets go of the
+// oldest of such results.
+func (a *Agent) own(p *app, id string) {
+	p.Note(id)
+	for _, old := range p.Remember(id, ownResults) {
+		p.forget = append(p.forget, report.Key(p.name, old, a.o.Node), report.FailedKey(p.name, old, a.o.Node))
+	}
 }
 
 // ownResults is how many results of URL events a node leaves in the store for

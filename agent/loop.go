@@ -162,12 +162,23 @@ func (a *Agent) hint(p *app, h event.Hint) {
 }
 
 // urlEvent keeps Stretcher's kind of event until its turn; one that waited is
-// superseded.
+// superseded. One that may not run here takes nobody's place.
 func (a *Agent) urlEvent(p *app, id, url string) {
+	if p.Knows(id) || p.Event != nil && p.Event.ID == id {
+		return // an agent before this one was killed before it marked it as seen
+	}
+	e := state.URLEvent{ID: id, URL: url, At: time.Now()}
+	if a.o.Allowed != nil {
+		if err := a.o.Allowed(url); err != nil {
+			a.refuse(p, e, err.Error())
+			a.save(p)
+			return
+		}
+	}
 	if waiting := p.Event; waiting != nil {
 		a.supersede(p, waiting.ID, id, waiting.At)
 	}
-	p.Event = &state.URLEvent{ID: id, URL: url, At: time.Now()}
+	p.Event = &e
 	a.save(p)
 	p.refresh = true
 	p.soon()

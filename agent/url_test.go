@@ -2,9 +2,13 @@ package agent_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
+	"gurney/agent"
 	"gurney/event"
 	"gurney/kv"
 	"gurney/report"
@@ -47,6 +51,60 @@ func TestURLEventOfAnAppWithARecord(t *testing.T) {
 	next := w.deploy("ok")
 	w.comes(next, report.OK)
 	w.ran(bad+" 1", next+" 1")
+}
+
+// An event that may not run here takes nobody's place: what waits, waits on.
+func TestForeignURLEvent(t *testing.T) {
+	w := newWorld(t, func(o *agent.Options) {
+		o.Allowed = func(url string) error {
+			if strings.HasPrefix(url, "fake://x/") {
+				return nil
+			}
+			return errors.New("not below any of the configured sources")
+		}
+	})
+	w.maintenance(true, "")
+	w.start()
+	held := w.fire("chef", "fake://x/hold")
+	w.comes(held, report.Held)
+	foreign := func() {
+		t.Helper()
+		r := w.comes(w.fire("chef", "fake://evil/ok"), report.Refused)
+		if r.Error != "not below any of the configured sources" || r.Phase != report.PhaseAccepted {
+			t.Errorf("%+v", r)
+		}
+	}
+	foreign()
+	w.maintenance(false, "")
+	w.comes(held, report.OK)
+	foreign()
+	runs := w.begun()
+	if len(runs) == 0 || slices.ContainsFunc(runs, func(r string) bool { return !strings.HasPrefix(r, held) }) {
+		t.Errorf("%q ran", runs)
+	}
+}
+
+// A crash between the journal and the mark that an event was seen makes the
+// event come again: it is the same one.
+func TestURLEventComesAgain(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	id := w.fire("chef", "fake://x/block")
+	w.begins(1)
+	w.allTold()
+	w.stop()
+	must(t, w.dir.SaveSeen(&event.Seen{}))
+	w.start()
+	w.eventually("it is heard again", func() bool {
+		seen, _, err := w.dir.Seen()
+		return err == nil && seen.Has(id)
+	})
+	w.letGo()
+	w.comes(id, report.OK)
+	next := w.fire("chef", "fake://x/ok")
+	w.comes(next, report.OK)
+	w.ran(id+" 1", next+" 1")
+	w.writesOnly(id, 2)
 }
 
 // That a record exists may be news to the node: an empty stale read is no

@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -65,6 +66,15 @@ func (a Allowlist) Check(u *url.URL) error {
 		}
 	}
 	return &NotAllowedError{URL: Redact(u), Reason: "not below any of the configured sources"}
+}
+
+// CheckRaw is Check for what has not been parsed.
+func (a Allowlist) CheckRaw(raw string) error {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return errors.New("the URL can't be parsed") // err repeats it, with its secrets
+	}
+	return a.Check(u)
 }
 
 // cleanPath is the path with one slash between segments, or an error where it

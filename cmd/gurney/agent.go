@@ -71,12 +71,16 @@ func agentOptions(ctx context.Context, cfg *config.Config, path string, client *
 	if err != nil {
 		return agent.Options{}, err
 	}
+	allow, err := allowed(cfg)
+	if err != nil {
+		return agent.Options{}, &exitError{Code: exitUsage, Err: err}
+	}
 	command, err := runCommand(path)
 	if err != nil {
 		return agent.Options{}, err
 	}
 	return agent.Options{
-		Apps: cfg.Apps, Node: name, ConsulNode: consulNode, Version: version, Dir: home, Consul: node{client},
+		Apps: cfg.Apps, Allowed: allow.CheckRaw, Node: name, ConsulNode: consulNode, Version: version, Dir: home, Consul: node{client},
 		Command: command, Environ: runEnviron(), Maintenance: cfg.Maintenance, Drain: cfg.Drain, DrainWait: cfg.DrainWait, DrainUntil: cfg.DrainUntil,
 		Reconcile: cfg.Reconcile, ConvergeEvery: cfg.ConvergeEvery, StaleAfter: cfg.StaleAfter, Splay: cfg.Splay,
 		RoleService: cfg.Role.Service, Dashboard: cfg.Report.Dashboard, Listen: cfg.Listen, Log: log,
