@@ -115,7 +115,7 @@ func (a *Agent) world(p *app, e state.Ending) {
 		a.finish(p, e.Result)
 		return
 	}
-	p.log.Warn().Str("id", w.ID).Str("error", e.Result.Error).Dur("again_in", wait).Msg("not the release's fault: trying again")
+	p.log.Warn().Str("id", w.ID).Str("error", e.Result.Error).Stringer("again_in", wait.Round(time.Millisecond)).Msg("not the release's fault: trying again")
 	w.NotUntil = time.Now().Add(wait)
 	a.save(p)
 	p.soon()

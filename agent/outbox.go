@@ -80,7 +80,7 @@ func (a *Agent) deliver(ctx context.Context) error {
 			continue
 		}
 		next := wait.NextBackOff()
-		a.log.Warn().Err(err).Int("waiting", left).Dur("again_in", next).Msg("results can't be reported yet")
+		a.log.Warn().Err(err).Int("waiting", left).Stringer("again_in", next.Round(time.Millisecond)).Msg("results can't be reported yet")
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

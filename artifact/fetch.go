@@ -64,7 +64,7 @@ func (f *Fetcher) retry(ctx context.Context, what string, try func() error) erro
 		}
 		return struct{}{}, backoff.Permanent(err)
 	}, backoff.WithBackOff(b), backoff.WithMaxTries(tries), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
-		f.Log.Warn().Err(err).Dur("again_in", wait).Msg(what + ": trying again")
+		f.Log.Warn().Err(err).Stringer("again_in", wait.Round(time.Millisecond)).Msg(what + ": trying again")
 	}))
 	var permanent *backoff.PermanentError
 	if errors.As(err, &permanent) {

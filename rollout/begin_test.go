@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"gurney/event"
 	"gurney/kv"
 	"gurney/rollout"
@@ -203,4 +205,37 @@ func TestSeqIsMonotonicUnderBackwardClocks(t *testing.T) {
 			last = r.Seq
 		}
 	}
+}
+
+// A driver that died leaves its lock for a while: one that replaces its rollout
+// says what it waits for.
+func TestReplaceSaysThatItWaits(t *testing.T) {
+	f := newFleet(t, "web-1")
+	f.begin(nil)
+	said := make(waited, 1)
+	f.Log = zerolog.New(said)
+	began := make(chan error, 1)
+	go func() {
+		d, err := f.Begin(t.Context(), request(func(q *rollout.Request) { q.Replace = true }))
+		if err == nil {
+			d.Close(context.Background())
+		}
+		began <- err
+	}()
+	if line := <-said; !strings.Contains(line, "until the other driver gives way") || !strings.Contains(line, "held by") {
+		t.Errorf("%s", line)
+	}
+	must(t, f.client.Txn(t.Context(), kv.Op{Verb: kv.Delete, Key: rollout.LockKey("chef")}))
+	must(t, <-began)
+}
+
+// waited is a log of which one line is waited for.
+type waited chan string
+
+func (w waited) Write(p []byte) (int, error) {
+	select {
+	case w <- string(p):
+	default:
+	}
+	return len(p), nil
 }

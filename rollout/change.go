@@ -30,7 +30,7 @@ func (f *Drive) Promote(ctx context.Context) error {
 		}
 		return struct{}{}, err
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(promoteTime), backoff.WithNotify(func(err error, next time.Duration) {
-		f.driver.Log.Warn().Err(err).Dur("again_in", next).Msg("can't promote yet; trying on")
+		f.driver.Log.Warn().Err(err).Stringer("again_in", next.Round(time.Millisecond)).Msg("can't promote yet; trying on")
 	}))
 	return err
 }

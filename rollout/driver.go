@@ -118,6 +118,7 @@ func (d *Driver) Begin(ctx context.Context, q Request) (*Drive, error) {
 func (d *Driver) takeOver(ctx context.Context, q Request) (Lock, error) {
 	bound, cancel := context.WithTimeout(ctx, takeOverTime)
 	defer cancel()
+	tell := time.Now().Add(takeOverQuiet)
 	for {
 		lock, err := d.Fleet.Lock(ctx, LockKey(q.App), q.By)
 		if err == nil {
@@ -128,12 +129,18 @@ func (d *Driver) takeOver(ctx context.Context, q Request) (Lock, error) {
 			return nil, fmt.Errorf("the deployment is on, but another driver does not give way: %w", err)
 		case <-time.After(takeOverPoll):
 		}
+		if !tell.IsZero() && time.Now().After(tell) {
+			d.Log.Warn().Err(err).Msgf("the deployment is on; waiting up to %s until the other driver gives way, or its session ends", takeOverTime)
+			tell = time.Time{}
+		}
 	}
 }
 
 const (
 	takeOverTime = 45 * time.Second // a dead driver's session, which Consul ends after up to twice its TTL
 	takeOverPoll = 250 * time.Millisecond
+	// takeOverQuiet is how long one that lives may take without a word of it.
+	takeOverQuiet = 2 * time.Second
 )
 
 func (d *Driver) begin(ctx context.Context, q Request, drive *Drive) error {

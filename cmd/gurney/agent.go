@@ -146,7 +146,7 @@ func nodeNames(ctx context.Context, cfg *config.Config, client *consul.Client, h
 		}
 		return self, err
 	}, backoff.WithMaxTries(tries), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
-		log.Warn().Err(err).Dur("again_in", wait).Msg("waiting for the local Consul agent to tell this node's name")
+		log.Warn().Err(err).Stringer("again_in", wait.Round(time.Millisecond)).Msg("waiting for the local Consul agent to tell this node's name")
 	}))
 	switch {
 	case err == nil:

@@ -169,7 +169,7 @@ func enter(ctx context.Context, client *consul.Client, log zerolog.Logger) error
 		}
 		return struct{}{}, err
 	}, backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
-		log.Warn().Err(err).Dur("again_in", wait).Msg("waiting for the local Consul agent")
+		log.Warn().Err(err).Stringer("again_in", wait.Round(time.Millisecond)).Msg("waiting for the local Consul agent")
 	}))
 	return err
 }

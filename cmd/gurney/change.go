@@ -82,6 +82,7 @@ func (r *retryCmd) Run(ctx context.Context, p *process, c *cli) error {
 	if err != nil {
 		return err
 	}
+	unwatched()
 	began := time.Now()
 	drive, err := driver.Retry(ctx, r.App, r.Nodes)
 	if err != nil {

@@ -194,6 +194,11 @@ func untilSignal() (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
+// unwatched lets a command that drives a fleet go on when the one who read what
+// it prints has gone, as head does: SIGPIPE would end it with its lock held and
+// its deployment half driven.
+func unwatched() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
+
 // runOne runs one command without kong.
 func runOne(p process, cmd command) int {
 	ctx, stop := untilSignal()

@@ -65,6 +65,7 @@ func (d *deployCmd) Run(ctx context.Context, p *process, c *cli) error {
 	if err != nil {
 		return err
 	}
+	unwatched()
 	began := time.Now()
 	drive, err := driver.Begin(ctx, request)
 	var held *consul.HeldError
