@@ -164,6 +164,7 @@ type app struct {
 	stale   int          // reads of the record in a row that were older than the hint
 	forget  []string     // keys to delete with the next result
 	failed  int          // decisions in a row that could not be made
+	trouble string       // what last kept its work from its end, for who waits for that
 	unsaved bool         // the journal on disk is older than this
 	lifted  string       // id whose maintenance ended: the record was read anew since
 	words   words        // the last manifest's; a node that waits asks Consul for it once

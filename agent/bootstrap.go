@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -37,6 +39,9 @@ func (a *Agent) Bootstrap(ctx context.Context) ([]Standing, error) {
 	if werr := a.group.Wait(); werr != nil && !errors.Is(werr, context.Canceled) {
 		err = werr
 	}
+	if ctx.Err() != nil {
+		return standings, cmp.Or(a.troubles(), ctx.Err())
+	}
 	if err != nil {
 		return standings, err
 	}
@@ -45,6 +50,22 @@ func (a *Agent) Bootstrap(ctx context.Context) ([]Standing, error) {
 		a.log.Warn().Err(err).Msg("results are not reported yet: the agent will")
 	}
 	return standings, nil
+}
+
+// troubles are what last kept apps from their rest; nil where all are at it.
+// The loop has ended.
+func (a *Agent) troubles() error {
+	var out []string
+	for _, name := range a.o.Apps {
+		p := a.apps[name]
+		if !p.resting() {
+			out = append(out, name+": "+cmp.Or(p.trouble, "not done yet"))
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(out, "; "))
 }
 
 // lastWords is how long a birth waits for its results to be taken. What is

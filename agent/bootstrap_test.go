@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -22,6 +23,23 @@ func (w *world) bootstrap() agent.Standing {
 		w.t.Fatalf("%+v", s)
 	}
 	return s[0]
+}
+
+// A boot that takes too long says what it waited for.
+func TestBootstrapSaysWhatKeptIt(t *testing.T) {
+	w := newWorld(t)
+	w.deploy("world")
+	a, err := agent.New(w.options)
+	must(t, err)
+	agent.Hurry(a)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		w.eventually("a run fails", func() bool { return countLog(w, "trying again") > 0 })
+		cancel()
+	}()
+	if _, err := a.Bootstrap(ctx); err == nil || err.Error() != "chef: 503 Slow Down" {
+		t.Errorf("it ended with %v", err)
+	}
 }
 
 // serviceDown registers a service on the node whose check is critical.

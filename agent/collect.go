@@ -87,6 +87,7 @@ func cutOff(w *state.Work, run state.RunDir, status *state.Status) *state.Ending
 func (a *Agent) cut(p *app, r report.Result) {
 	w := p.Work
 	w.Cut++
+	p.trouble = r.Error
 	p.log.Warn().Str("id", w.ID).Str("phase", string(r.Phase)).Int("cut", w.Cut).Msg("run interrupted")
 	if w.Cut >= maxCut {
 		r.State, r.Release = report.Failed, true
@@ -115,6 +116,7 @@ func (a *Agent) world(p *app, e state.Ending) {
 		a.finish(p, e.Result)
 		return
 	}
+	p.trouble = e.Result.Error
 	p.log.Warn().Str("id", w.ID).Str("error", e.Result.Error).Stringer("again_in", wait.Round(time.Millisecond)).Msg("not the release's fault: trying again")
 	w.NotUntil = time.Now().Add(wait)
 	a.save(p)

@@ -53,6 +53,7 @@ func (a *Agent) consider(ctx context.Context, p *app) {
 		}
 		wait := backoffFor(p.failed, a.pace.retryMin, a.pace.retryMax)
 		p.failed++
+		p.trouble = err.Error()
 		p.log.Warn().Err(err).Stringer("again_in", wait.Round(time.Millisecond)).Msg("can't decide yet; nothing changes until then")
 		p.after(wait)
 		return

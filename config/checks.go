@@ -47,7 +47,7 @@ func segment(s string) string {
 
 func prefix(s string) string {
 	for part := range strings.SplitSeq(strings.TrimSuffix(s, "/"), "/") {
-		if part == "" {
+		if part == "" || part == "." || part == ".." {
 			return fmt.Sprintf("must be words with single slashes between them, such as gurney/; got %q", s)
 		}
 		if msg := segment(part); msg != "" {

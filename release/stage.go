@@ -61,6 +61,9 @@ func Open(o Options) (*Release, error) {
 	if fi, err := os.Lstat(r.where); err == nil && fi.Mode()&os.ModeSymlink != 0 {
 		return nil, &RefusedError{o.Dest, r.where + " is a symlink: what releases are made in must be a directory of its own"}
 	}
+	if fi, err := os.Stat(o.Dest); err == nil && !fi.IsDir() && o.Strategy != Mv {
+		return nil, fmt.Errorf("dest %s is there and no directory: nothing is put in its place", o.Dest)
+	}
 	if o.Strategy == Mv {
 		if _, err := os.Lstat(o.Dest); err == nil {
 			return nil, fmt.Errorf("dest %s exists, and sync_strategy mv replaces nothing", o.Dest)

@@ -115,6 +115,23 @@ func TestADirectoryAtDestIsKept(t *testing.T) {
 	}
 }
 
+// What stands at dest and is no directory is somebody's: it is told before a
+// byte is fetched.
+func TestAFileAtDest(t *testing.T) {
+	dest := filepath.Join(t.TempDir(), "app")
+	if err := os.WriteFile(dest, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []Strategy{Symlink, Rsync, Mv} {
+		if _, err := Open(Options{Dest: dest, Allowed: []string{filepath.Dir(dest)}, Strategy: s, ID: "r1"}); err == nil || !strings.Contains(err.Error(), dest) {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+	if data, err := os.ReadFile(dest); string(data) != "precious" {
+		t.Errorf("%q, %v", data, err)
+	}
+}
+
 // dests are no good where releases are made behind a symlink.
 func TestReleasesBehindASymlink(t *testing.T) {
 	for _, s := range []Strategy{Symlink, Rsync} {

@@ -63,6 +63,9 @@ func (f *Drive) promote(ctx context.Context) error {
 // Promote makes the rollout that is on the app's current deployment, however
 // its nodes stand: it is an operator's word.
 func (d *Driver) Promote(ctx context.Context, app string) (Ref, error) {
+	if err := d.wet(ctx, app); err != nil {
+		return Ref{}, err
+	}
 	ref, err := d.promote(ctx, app, "", "")
 	if err != nil {
 		return Ref{}, err
@@ -74,6 +77,22 @@ func (d *Driver) Promote(ctx context.Context, app string) (Ref, error) {
 	}
 	d.Close(ctx, app, ref.ID, v.Outcome("promoted", d.now()))
 	return ref, nil
+}
+
+// wet refuses a rollout that is a dry run: no node has what it brings.
+func (d *Driver) wet(ctx context.Context, app string) error {
+	r, _, err := ReadRecord(ctx, d.Store, app, kv.Default)
+	if err != nil || r == nil || r.Rollout == nil {
+		return err // promote says so
+	}
+	dep, err := ReadDeployment(ctx, d.Store, app, r.Rollout.ID, kv.Default)
+	switch {
+	case errors.Is(err, ErrNoDeployment):
+		return nil // the operator's word goes
+	case err == nil && dep.Dry:
+		return refused("%s is a dry run (chef.why_run), and no node has what it brings: gurney abort %s ends it", dep.ID, app)
+	}
+	return err
 }
 
 // promote ends rollout id ("" for the one that is on).
@@ -228,5 +247,6 @@ func (f *Drive) Settled() bool {
 	return f.Record.Current != nil && f.Record.Current.ID == f.Deployment.ID
 }
 
-// Selected says whether the drive's rollout is for a selection of nodes.
-func (f *Drive) Selected() bool { return !f.selector.IsZero() }
+// Parks says whether the deployment stays parked at its end, and is not promoted:
+// it is for a selection of nodes, or a dry run.
+func (f *Drive) Parks() bool { return !f.selector.IsZero() || f.Deployment.Dry }

@@ -46,7 +46,7 @@ func TestParked(t *testing.T) {
 			v := f.ended(end, rollout.EndComplete)
 			d.End(t.Context(), v, "parked")
 			d.Close(t.Context())
-			if r := f.record(); !d.Selected() || r.Rollout == nil || r.Rollout.ID != id || r.Current.ID != base || len(v.Nodes) != 1 {
+			if r := f.record(); !d.Parks() || r.Rollout == nil || r.Rollout.ID != id || r.Current.ID != base || len(v.Nodes) != 1 {
 				t.Fatalf("%+v, %d nodes", r, len(v.Nodes))
 			}
 			if _, err := f.Begin(t.Context(), request(nil)); err == nil {

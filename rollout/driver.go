@@ -69,6 +69,7 @@ type Request struct {
 	SHA256   string // of Manifest, hex
 	By, Why  string
 	Selector Selector
+	Dry      bool // the manifest asks for a dry run
 	Replace  bool // end the rollout that is on, whatever its state
 	Detach   bool // without selector: current at once, nobody follows
 	// AllowNobody deploys although no node obeys the app now.
@@ -147,7 +148,7 @@ func (d *Driver) begin(ctx context.Context, q Request, drive *Drive) error {
 	now := d.now().UTC().Truncate(time.Millisecond)
 	dep := Deployment{
 		V: Version, App: q.App, URL: q.URL, SHA256: q.SHA256, Manifest: q.Manifest,
-		At: now, By: q.By, Why: q.Why,
+		At: now, By: q.By, Why: q.Why, Dry: q.Dry,
 	}
 	old, r, err := d.change(ctx, q.App, drive.session(), func(r *Record) ([]kv.Op, error) {
 		if r.Rollout != nil && !q.Replace {

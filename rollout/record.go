@@ -82,6 +82,7 @@ type Deployment struct {
 	At       time.Time `json:"at"`
 	By       string    `json:"by"`
 	Why      string    `json:"why,omitempty"`
+	Dry      bool      `json:"dry,omitempty"` // changes nothing (chef.why_run), and so never becomes current
 	Outcome  *Outcome  `json:"outcome,omitempty"`
 }
 

@@ -58,6 +58,8 @@ func TestRecordsThatAreNotRead(t *testing.T) {
 		{`{"v":2,"seq":1}`, "schema version 2 is newer than this gurney reads (1): upgrade it"},
 		{`{"v":1}`, "it has no seq"},
 		{`{"v":1,"seq":-3}`, "it has no seq"},
+		{`{"v":1,"seq":5,"current":{"id":"../../x"}}`, `"../../x" is no deployment's id`},
+		{`{"v":1,"seq":5,"rollout":{"id":""}}`, `"" is no deployment's id`},
 		{``, "decode"},
 		{`[]`, "decode"},
 	} {

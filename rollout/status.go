@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -15,7 +16,7 @@ type Status struct {
 	Current *View // nil where nothing is current
 	Rollout *View // nil where none is on
 	// Last is the deployment that is on, else current.
-	Last *Deployment
+	Last *Deployment // nil where it is not there any more
 }
 
 // Apps lists the apps that have a record, sorted.
@@ -45,10 +46,6 @@ func (d *Driver) Status(ctx context.Context, app string) (*Status, error) {
 			return nil, err
 		}
 		s.Current = &v
-		s.Last, err = ReadDeployment(ctx, d.Store, app, r.Current.ID, kv.Default)
-		if err != nil {
-			return nil, err
-		}
 	}
 	if r.Rollout != nil {
 		v, err := d.Look(ctx, app, r.Rollout.Ref, r.Rollout.Selector)
@@ -56,8 +53,10 @@ func (d *Driver) Status(ctx context.Context, app string) (*Status, error) {
 			return nil, err
 		}
 		s.Rollout = &v
-		s.Last, err = ReadDeployment(ctx, d.Store, app, r.Rollout.ID, kv.Default)
-		if err != nil {
+	}
+	if last, _ := r.latest(); last != nil {
+		s.Last, err = ReadDeployment(ctx, d.Store, app, last.ID, kv.Default)
+		if err != nil && !errors.Is(err, ErrNoDeployment) {
 			return nil, err
 		}
 	}

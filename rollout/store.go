@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"gurney/event"
 	"gurney/kv"
 )
 
@@ -71,6 +72,16 @@ func DecodeRecord(data []byte) (*Record, error) {
 	}
 	if r.Seq <= 0 {
 		return nil, errors.New("it has no seq")
+	}
+	refs := []*Ref{r.Current}
+	if r.Rollout != nil {
+		refs = append(refs, &r.Rollout.Ref)
+	}
+	for _, ref := range refs {
+		// It becomes a part of keys, and of paths on every node.
+		if ref != nil && !event.ValidID(ref.ID) {
+			return nil, fmt.Errorf("%q is no deployment's id", ref.ID)
+		}
 	}
 	return &r, nil
 }

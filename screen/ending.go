@@ -18,6 +18,7 @@ type Ending struct {
 	Previous string // id that was current before; ""
 	Promoted bool   // App is now ID
 	Parked   bool   // it was for a selection of nodes, and waits for a word
+	Dry      bool   // nothing was changed, and nothing is to be
 	Took     time.Duration
 }
 
@@ -53,6 +54,8 @@ func WriteEnding(w io.Writer, v rollout.View, e Ending) {
 		_, _ = fmt.Fprintf(w, "%s is now %s (was %s)\n", e.App, e.ID, e.Previous)
 	case e.Promoted:
 		_, _ = fmt.Fprintf(w, "%s is now %s\n", e.App, e.ID)
+	case e.Dry:
+		_, _ = fmt.Fprintf(w, "a dry run: nothing was changed; gurney abort %s ends it\n", e.App)
 	case e.Parked:
 		_, _ = fmt.Fprintf(w, "parked on the selected nodes: gurney promote %s, or gurney abort %s\n", e.App, e.App)
 	default:

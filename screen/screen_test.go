@@ -82,10 +82,11 @@ var lost = node("web-i-9999", rollout.Gone, ago(40, report.Result{State: report.
 
 func TestEndings(t *testing.T) {
 	e := Ending{App: "chef", ID: "20261123-1404-9f2c", Previous: "20261120-0911-77ab", Took: 221 * time.Second}
-	promoted, first, parked := e, e, e
+	promoted, first, parked, dry := e, e, e, e
 	promoted.Promoted = true
 	first.Promoted, first.Previous = true, ""
 	parked.Parked = true
+	dry.Dry, dry.Parked = true, true
 	for _, c := range []struct {
 		name string
 		v    rollout.View
@@ -94,6 +95,7 @@ func TestEndings(t *testing.T) {
 		{"promoted", view(webA, db), promoted},
 		{"first", view(webA), first},
 		{"parked", view(webA), parked},
+		{"dry", view(webA), dry},
 		{"failed", view(webA, badA, badB, old, db, app), e},
 		{"retried", view(webA, badA), first},
 		{"lost", view(webA, lost), e},

@@ -29,7 +29,9 @@ func ours(m consul.Maintenance) bool { return m.Reason == bakeReason || m.Reason
 
 // bootstrapCmd is a node's first boot: it joins the service when it is ready,
 // and not before.
-type bootstrapCmd struct{}
+type bootstrapCmd struct {
+	entered bool // maintenance is on
+}
 
 func (b *bootstrapCmd) Run(ctx context.Context, p *process, c *cli) error {
 	cfg, path, err := c.configuration(p)
@@ -53,9 +55,16 @@ func (b *bootstrapCmd) Run(ctx context.Context, p *process, c *cli) error {
 		return b.ready(ctx, cfg, log)
 	}
 	if cause := context.Cause(bounded); bounded.Err() != nil {
+		if !errors.Is(err, context.DeadlineExceeded) {
+			cause = fmt.Errorf("%w: %w", cause, err)
+		}
 		err = cause
 	}
-	log.Error().Err(err).Msg("not ready: the node stays in maintenance")
+	stays := "the node stays in maintenance"
+	if !b.entered {
+		stays = "its Consul agent was not reached, so the node is in maintenance only if it was before"
+	}
+	log.Error().Err(err).Msg("not ready: " + stays)
 	return errors.Join(err, tellOutcome(ctx, log, cfg.Bootstrap.Timeout, "on_failed", cfg.Bootstrap.OnFailed))
 }
 
@@ -119,6 +128,7 @@ func (b *bootstrapCmd) bear(ctx context.Context, p *process, cfg *config.Config,
 	if err := enter(ctx, client, log); err != nil {
 		return err
 	}
+	b.entered = true
 	o, err := agentOptions(ctx, cfg, path, client, home, log)
 	if err != nil {
 		return err
@@ -160,6 +170,7 @@ func (b *bootstrapCmd) bear(ctx context.Context, p *process, cfg *config.Config,
 // enter makes sure of maintenance, as soon as the local Consul agent answers.
 // One that somebody else began is as good.
 func enter(ctx context.Context, client *consul.Client, log zerolog.Logger) error {
+	var last error
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		short, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
@@ -169,8 +180,12 @@ func enter(ctx context.Context, client *consul.Client, log zerolog.Logger) error
 		}
 		return struct{}{}, err
 	}, backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
+		last = err
 		log.Warn().Err(err).Stringer("again_in", wait.Round(time.Millisecond)).Msg("waiting for the local Consul agent")
 	}))
+	if err != nil && last != nil {
+		err = last // the other says only that time is over
+	}
 	return err
 }
 

@@ -96,6 +96,6 @@ func (r *retryCmd) Run(ctx context.Context, p *process, c *cli) error {
 		return (&deployCmd{Output: r.Output}).detached(p, drive)
 	}
 	return follow(ctx, p, drive, followOptions{
-		timeout: r.Timeout, began: began, parked: drive.Selected(), json: r.Output == "json", settled: drive.Settled(),
+		timeout: r.Timeout, began: began, json: r.Output == "json", settled: drive.Settled(),
 	})
 }

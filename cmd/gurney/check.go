@@ -63,14 +63,17 @@ func (k *checkCmd) Run(ctx context.Context, p *process, c *cli) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	bounded, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	ch := &checker{p: p, cfg: cfg}
 	ch.config(path)
 	ch.directories()
-	ch.chef(ctx)
-	ch.sources(ctx)
-	ch.consul(ctx)
+	ch.chef(bounded)
+	ch.sources(bounded)
+	ch.consul(bounded)
+	if ctx.Err() != nil {
+		return ctx.Err() // what was asked last failed for that
+	}
 	bad := false
 	for _, f := range ch.list {
 		bad = bad || f.Level == levelFail

@@ -61,7 +61,7 @@ func (d *deployCmd) Run(ctx context.Context, p *process, c *cli) error {
 	if err != nil {
 		return err
 	}
-	request, dry, err := d.request(ctx, p, fetcher, allow)
+	request, err := d.request(ctx, p, fetcher, allow)
 	if err != nil {
 		return err
 	}
@@ -82,41 +82,40 @@ func (d *deployCmd) Run(ctx context.Context, p *process, c *cli) error {
 	if d.Detach {
 		return d.detached(p, drive)
 	}
-	return follow(ctx, p, drive, followOptions{timeout: d.Timeout, began: began, parked: dry || !request.Selector.IsZero(), json: d.Output == "json"})
+	return follow(ctx, p, drive, followOptions{timeout: d.Timeout, began: began, json: d.Output == "json"})
 }
 
-// request reads the manifest, and refuses one that no node could run. One of a dry
-// run is never what nodes should run: it stays parked.
-func (d *deployCmd) request(ctx context.Context, p *process, fetcher *artifact.Fetcher, allow artifact.Allowlist) (q rollout.Request, dry bool, err error) {
+// request reads the manifest, and refuses one that no node could run.
+func (d *deployCmd) request(ctx context.Context, p *process, fetcher *artifact.Fetcher, allow artifact.Allowlist) (q rollout.Request, err error) {
 	u, err := url.Parse(d.Manifest)
 	if err != nil || u.Scheme == "" {
-		return q, false, usageError("%q: the manifest's URL is wanted, such as s3://bucket/manifest.yml; nodes read what stands there", d.Manifest)
+		return q, usageError("%q: the manifest's URL is wanted, such as s3://bucket/manifest.yml; nodes read what stands there", d.Manifest)
 	}
 	if err := allow.Check(u); err != nil {
-		return q, false, err // as a node with these sources would
+		return q, err // as a node with these sources would
 	}
 	data, _, err := fetcher.Read(ctx, u, rollout.MaxManifest)
 	if err != nil {
-		return q, false, err
+		return q, err
 	}
 	m, warnings, err := manifest.Parse(artifact.Redact(u), data, manifest.ParseOptions{Env: p.Env, TolerateEnv: true})
 	if err != nil {
-		return q, false, &exitError{Code: exitUsage, Err: err}
+		return q, &exitError{Code: exitUsage, Err: err}
 	}
 	for _, w := range warnings {
 		_, _ = fmt.Fprintf(p.Stderr, "gurney: warning: %s\n", w.Error())
 	}
 	if m.App != "" && m.App != d.App {
-		return q, false, usageError("%s: app is %s, but %s is to be deployed", artifact.Redact(u), m.App, d.App)
+		return q, usageError("%s: app is %s, but %s is to be deployed", artifact.Redact(u), m.App, d.App)
 	}
 	if m.DryRun() && d.Detach && d.selector().IsZero() {
-		return q, false, usageError("%s: chef.why_run changes nothing, and --detach would make it current: leave --detach out", artifact.Redact(u))
+		return q, usageError("%s: chef.why_run changes nothing, and --detach would make it current: leave --detach out", artifact.Redact(u))
 	}
 	sum := sha256.Sum256(data)
 	return rollout.Request{
 		App: d.App, URL: bare(u), Manifest: data, SHA256: hex.EncodeToString(sum[:]), By: operator(p), Why: d.Message,
-		Selector: d.selector(), Replace: d.Replace, Detach: d.Detach, AllowNobody: d.Detach,
-	}, m.DryRun(), nil
+		Selector: d.selector(), Replace: d.Replace, Detach: d.Detach, AllowNobody: d.Detach, Dry: m.DryRun(),
+	}, nil
 }
 
 // bare is the URL for Consul's store, which many can read.
@@ -155,7 +154,6 @@ func (d *deployCmd) detached(p *process, drive *rollout.Drive) error {
 type followOptions struct {
 	timeout time.Duration
 	began   time.Time
-	parked  bool // the rollout ends parked, not promoted
 	json    bool
 	settled bool // it is current already: nothing is to be promoted
 }
@@ -177,20 +175,20 @@ func follow(ctx context.Context, p *process, drive *rollout.Drive, o followOptio
 		}
 		return err
 	}
-	e := screen.Ending{App: drive.App, ID: drive.Deployment.ID, Parked: o.parked, Took: time.Since(o.began), Promoted: o.settled}
+	e := screen.Ending{App: drive.App, ID: drive.Deployment.ID, Parked: drive.Parks(), Dry: drive.Deployment.Dry, Took: time.Since(o.began), Promoted: o.settled}
 	if drive.Previous != nil && drive.Previous.ID != e.ID {
 		e.Previous = drive.Previous.ID
 	}
 	outcome := "failed"
 	if end == rollout.EndComplete {
 		outcome = "parked"
-		if !o.parked && !o.settled {
+		if !e.Parked && !o.settled {
 			if err := drive.Promote(ctx); err != nil {
 				return fmt.Errorf("complete, not promoted: gurney promote %s does that: %w", drive.App, err)
 			}
 			e.Promoted = true
 		}
-		if !o.parked {
+		if !e.Parked {
 			outcome = "done"
 		}
 	}

@@ -26,8 +26,8 @@ type nodesCmd struct {
 
 func (n *nodesCmd) Run(ctx context.Context, p *process, c *cli) error {
 	if n.Resolve != "" {
-		if n.Role != "" || n.Output == "regexp" {
-			return usageError("--role and -o regexp are for nodes of the fleet, not for --resolve")
+		if n.Role != "" || n.Output == "regexp" || n.Output == "names" {
+			return usageError("--role, -o names and -o regexp are for nodes of the fleet, not for --resolve")
 		}
 		return n.resolve(ctx, p, c)
 	}

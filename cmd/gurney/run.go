@@ -70,7 +70,7 @@ func carry(ctx context.Context, p *process, cfg *config.Config, home state.Dir, 
 			_, _ = fmt.Fprintf(p.Stderr, "gurney: the log is not whole: %v\n", err)
 		}
 	}()
-	log := out.Logger()
+	log := out.Logger().Level(logLevel(cfg.Log))
 	kin.BuryAll(ctx, home, dir.Name, log)
 	fetcher, allow, _, err := newFetcher(ctx, cfg, log)
 	if err != nil {

@@ -114,6 +114,8 @@ func rolloutNote(s *rollout.Status) string {
 		parts = append(parts, "selected nodes only")
 	}
 	switch {
+	case s.Last != nil && s.Last.Dry && s.Rollout.Ended():
+		parts = append(parts, "a dry run, and over: gurney abort "+s.App)
 	case s.Rollout.Complete():
 		parts = append(parts, "complete, not promoted: gurney promote "+s.App)
 	case s.Rollout.Ended() && s.Rollout.Counts[rollout.Failed] == 0:

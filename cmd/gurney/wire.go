@@ -43,10 +43,6 @@ func (c *cli) configuration(p *process) (cfg *config.Config, path string, err er
 
 // logger writes to stderr: for people on a terminal, as JSON elsewhere.
 func logger(p *process, c config.Log) zerolog.Logger {
-	level, err := zerolog.ParseLevel(c.Level)
-	if err != nil || c.Level == "" {
-		level = zerolog.InfoLevel
-	}
 	console := c.Format == "console" || c.Format == "" && terminal(p.Stderr)
 	var l zerolog.Logger
 	if console {
@@ -54,7 +50,15 @@ func logger(p *process, c config.Log) zerolog.Logger {
 	} else {
 		l = zerolog.New(p.Stderr)
 	}
-	return l.Level(level).With().Timestamp().Logger()
+	return l.Level(logLevel(c)).With().Timestamp().Logger()
+}
+
+func logLevel(c config.Log) zerolog.Level {
+	level, err := zerolog.ParseLevel(c.Level)
+	if err != nil || c.Level == "" {
+		return zerolog.InfoLevel
+	}
+	return level
 }
 
 // quiet is the logger of commands that show something: warnings and worse, in
