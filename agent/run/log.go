@@ -21,6 +21,8 @@ import (
 type Log struct {
 	mu      sync.Mutex
 	file    *os.File
+	size    int64     // of file
+	most    int64     // where file becomes file.1, and another is begun; 0: never
 	console io.Writer // nil: none
 	tail    *tail     // nil, or takes what is written too
 	partial []byte
@@ -32,13 +34,22 @@ type Log struct {
 // maxLine is where a line without an end is written all the same, in bytes.
 const maxLine = 64 << 10
 
+// mostLog is where a run.log is put aside as run.log.1, in bytes: a command that
+// prints without end fills no disk.
+const mostLog = 64 << 20
+
 // OpenLog begins the log of the run in dir. console may be nil.
 func OpenLog(dir state.RunDir, console io.Writer) (*Log, error) {
 	f, err := os.OpenFile(dir.Path(state.RunLog), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	return &Log{file: f, console: console}, nil
+	info, err := f.Stat()
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return &Log{file: f, size: info.Size(), most: mostLog, console: console}, nil
 }
 
 // Logger writes to the log in words for people.
@@ -123,9 +134,30 @@ func (l *Log) flush(end int) {
 	if l.console != nil {
 		_, _ = io.WriteString(l.console, text)
 	}
-	if _, err := io.WriteString(l.file, text); err != nil && l.lost == nil {
+	n, err := io.WriteString(l.file, text)
+	if err != nil && l.lost == nil {
 		l.lost = err
 	}
+	if l.size += int64(n); l.most > 0 && l.size >= l.most {
+		l.turn()
+	}
+}
+
+// turn begins the file anew; where it can't, it goes on with the one it has.
+func (l *Log) turn() {
+	path := l.file.Name()
+	l.size = 0 // not again for as long
+	if os.Rename(path, path+".1") != nil {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return
+	}
+	if err := l.file.Close(); err != nil && l.lost == nil {
+		l.lost = err
+	}
+	l.file = f
 }
 
 // Close writes what is left and closes the file.

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"testing"
 
+	"gurney/agent/state"
 	"gurney/report"
 )
 
@@ -25,5 +26,26 @@ func TestLogWithoutRoom(t *testing.T) {
 	f.order("pre1 sees")
 	if err := out.Close(); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("at its end: %v", err)
+	}
+}
+
+// A command that prints without end keeps the log's last part, and the one before
+// it.
+func TestLogIsBounded(t *testing.T) {
+	f := newFixture(t)
+	var dir state.RunDir
+	f.options = func(o *Options) { o.Out.most, dir = 100<<10, o.Dir }
+	e := f.run(t.Context(), "r1", "commands: {pre: ['seq 200000; echo the end'], success: ['tail -n 1000 | grep -q \"the end\"']}\n")
+	if e.Result.State != report.OK {
+		t.Errorf("%+v", e.Result)
+	}
+	for _, name := range []string{state.RunLog, state.RunLog + ".1"} {
+		info, err := os.Stat(dir.Path(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if size := info.Size(); size > 200<<10 {
+			t.Errorf("%s has %d bytes", name, size)
+		}
 	}
 }

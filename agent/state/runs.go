@@ -100,7 +100,7 @@ func (r RunDir) Path(name string) string { return filepath.Join(r.path, name) }
 
 // Files of a run that hold output.
 const (
-	RunLog  = "run.log"  // what the run says, and its commands print
+	RunLog  = "run.log"  // what the run says, and its commands print; rotated to run.log.1
 	ChefLog = "chef.log" // what chef-solo prints; rotated to chef.log.1
 	Stderr  = "stderr"   // what the run's process says where it has no run.log
 )

@@ -87,7 +87,7 @@ func (l *logsCmd) show(w io.Writer, run state.RunDir) error {
 }
 
 // logFiles are a run's, in the order in which they are read.
-var logFiles = []string{state.RunLog, state.ChefLog + ".1", state.ChefLog}
+var logFiles = []string{state.RunLog + ".1", state.RunLog, state.ChefLog + ".1", state.ChefLog}
 
 // remote shows the tails that stand in Consul.
 func (l *logsCmd) remote(ctx context.Context, p *process, c *cli) error {
