@@ -103,16 +103,18 @@ type Agent struct {
 	notGreen atomic.Pointer[map[string]time.Time]
 	adopted  bool // whether a drain of a lost life is on was looked for
 	metrics  *metrics
-	unkept   unkept        // letters that the disk had no room for
-	post     chan struct{} // wakes the outbox
-	wake     chan struct{} // wakes the loop: look at everything again
-	asked    chan *asking  // wishes to converge now, past the gate
-	past     []*asking     // those that wait for an answer
-	birth    bool          // bootstrap: current only, never a rollout that was not begun here before
-	roles    chan struct{} // wakes tellRoles
-	manager  manager
-	group    *errgroup.Group
-	pace     pace
+	// lostLetter says that one in the outbox was broken: the outbox's alone.
+	lostLetter bool
+	unkept     unkept        // letters that the disk had no room for
+	post       chan struct{} // wakes the outbox
+	wake       chan struct{} // wakes the loop: look at everything again
+	asked      chan *asking  // wishes to converge now, past the gate
+	past       []*asking     // those that wait for an answer
+	birth      bool          // bootstrap: current only, never a rollout that was not begun here before
+	roles      chan struct{} // wakes tellRoles
+	manager    manager
+	group      *errgroup.Group
+	pace       pace
 }
 
 // New checks the options and reads the state directory.

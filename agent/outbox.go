@@ -97,12 +97,16 @@ func (a *Agent) deliverAll(ctx context.Context) (left int, err error) {
 		if err != nil {
 			// A broken letter must not hold those behind it.
 			if n, _ := PutAside(a.o.Dir, a.log); n > 0 {
-				a.poke() // what it told is told again
+				a.lostLetter = true
 				continue
 			}
 			return 0, err
 		}
 		if len(letters) == 0 {
+			if a.lostLetter {
+				a.lostLetter = false
+				a.poke() // what it told is told again, now that nothing else of it is on its way
+			}
 			if left, err := a.unkept.send(ctx, a.send); err != nil || left == 0 {
 				return left, err
 			}
