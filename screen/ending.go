@@ -45,6 +45,9 @@ func WriteEnding(w io.Writer, v rollout.View, e Ending) {
 		}
 	}
 	failures(w, v, e)
+	if e.Promoted && v.Counts[rollout.Done]+v.Counts[rollout.Failed] == 0 {
+		_, _ = fmt.Fprintln(w, "no node has run it yet")
+	}
 	switch {
 	case v.Counts[rollout.Failed] > 0 && e.Promoted: // a retry of what is current: there is nothing to abort
 		_, _ = fmt.Fprintf(w, "  again    gurney retry %s\n", e.App)

@@ -94,6 +94,7 @@ func TestEndings(t *testing.T) {
 	}{
 		{"promoted", view(webA, db), promoted},
 		{"first", view(webA), first},
+		{"nobody", view(db), promoted},
 		{"parked", view(webA), parked},
 		{"dry", view(webA), dry},
 		{"failed", view(webA, badA, badB, old, db, app), e},

@@ -22,7 +22,7 @@ type Life struct {
 // the directory this life's. Where it is another's, its journals, events and
 // runs are removed, and its outbox, its roles and that it was ready too when the
 // machine is another: those letters are the other's to send, and of the other it
-// was told.
+// was told. A run that goes on here is proof that the life is the same.
 func (d Dir) Begin(now Life) (reborn bool, err error) {
 	var before Life
 	found, err := read(d.join("life.json"), &before)
@@ -32,7 +32,16 @@ func (d Dir) Begin(now Life) (reborn bool, err error) {
 	if found && before == now {
 		return false, nil
 	}
-	if found {
+	reborn = found
+	if found && before.Machine == now.Machine {
+		// A run that goes on is no clone's: this machine's Consul lost its data in
+		// the middle of it, and what the journals say of it holds.
+		lock, err := d.LockRun("gurney agent")
+		lock.Release()
+		var busy *BusyError
+		reborn = !errors.As(err, &busy)
+	}
+	if reborn {
 		keep := []string{"chef", "agent.lock", "agent.sock", "run.lock"}
 		if before.Machine == now.Machine {
 			keep = append(keep, "outbox", "roles.json", "ready.json") // Consul's data was lost, not ours
@@ -44,7 +53,7 @@ func (d Dir) Begin(now Life) (reborn bool, err error) {
 			return false, err
 		}
 	}
-	return found, write(d.join("life.json"), now)
+	return reborn, write(d.join("life.json"), now)
 }
 
 // ready is that others were told that this machine is ready.

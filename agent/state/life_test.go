@@ -42,3 +42,32 @@ func TestWhatIsTheMachines(t *testing.T) {
 		})
 	}
 }
+
+// Consul's data that was lost while a run goes on is no new life: the run is this
+// machine's, and would begin once more.
+func TestARunOutlivesConsulsData(t *testing.T) {
+	d := open(t)
+	begin := func(consul string) bool {
+		t.Helper()
+		reborn, err := d.Begin(state.Life{Machine: "m1", Consul: consul})
+		must(t, err)
+		return reborn
+	}
+	begin("c1")
+	must(t, d.SaveJournal(&state.Journal{App: "chef", Born: 7}))
+	lock, err := d.LockRun("chef a")
+	must(t, err)
+	if begin("c2") {
+		t.Error("born in the middle of a run")
+	}
+	lock.Release()
+	if begin("c2") {
+		t.Error("born afterwards, though it is the same life")
+	}
+	if j, err := d.Journal("chef"); err != nil || j.Born != 7 {
+		t.Errorf("%+v, %v", j, err)
+	}
+	if !begin("c3") {
+		t.Error("not born without a run")
+	}
+}
