@@ -22,6 +22,7 @@ const (
 type meta struct {
 	Proven   time.Time `json:"proven"`
 	Previous string    `json:"previous,omitempty"` // Activation.Previous
+	Changed  bool      `json:"changed,omitempty"`  // a mirror wrote into the tree since
 }
 
 func metaPath(dest, id string) string {
@@ -47,14 +48,30 @@ func writeMeta(dest, id string, m meta) error {
 	return nil
 }
 
-// Existing is the tree of a release that is proven and still here.
+// Existing is the tree of a release that is proven and still here as it was.
 func Existing(dest, id string) (dir string, ok bool) {
 	if !validID.MatchString(id) {
 		return "", false
 	}
 	dir = filepath.Join(releases(filepath.Clean(dest)), id)
 	info, err := os.Lstat(dir)
-	return dir, err == nil && info.IsDir()
+	return dir, err == nil && info.IsDir() && !readMeta(filepath.Clean(dest), id).Changed
+}
+
+// changes notes that the tree at place, where it is a release, is about to be
+// written to: with strategy rsync a dest that is a release's symlink is followed.
+func changes(place string) error {
+	dir, id := filepath.Split(place)
+	dest, ok := strings.CutSuffix(filepath.Clean(dir), releases(""))
+	if !ok || !validID.MatchString(id) {
+		return nil
+	}
+	if _, err := os.Lstat(metaPath(dest, id)); err != nil {
+		return nil // no release after all
+	}
+	m := readMeta(dest, id)
+	m.Changed = true
+	return writeMeta(dest, id, m)
 }
 
 // List tells the releases that dest has on disk, the oldest first.

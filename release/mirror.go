@@ -22,6 +22,8 @@ type mirrorer struct {
 	out   io.Writer
 	stats SyncStats
 	root  bool // this process may give files away
+	// hides says that dest has the stage in its directory hidden.
+	hides bool
 }
 
 // errInTheWay is refused even where rsync deletes: a file of the stage has the
@@ -38,7 +40,7 @@ var errInTheWay = errors.New("what stands there is excluded, or holds what is, a
 // check is asked of the place that is mirrored into when it is open, so that
 // no symlink can be put there after it was judged.
 func mirror(ctx context.Context, stage, dest string, r rules, o SyncOptions, check func(place string) error) (SyncStats, error) {
-	m := &mirrorer{rules: r, out: o.Verbose, root: os.Geteuid() == 0}
+	m := &mirrorer{rules: r, out: o.Verbose, root: os.Geteuid() == 0, hides: filepath.Dir(stage) == filepath.Join(dest, hidden)}
 	var want unix.Stat_t
 	if err := unix.Lstat(stage, &want); err != nil {
 		return m.stats, wrapPath("mirror", stage, err)
@@ -63,6 +65,9 @@ func mirror(ctx context.Context, stage, dest string, r rules, o SyncOptions, che
 	place, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", to.Fd()))
 	if err == nil {
 		err = check(place)
+	}
+	if err == nil {
+		err = changes(place)
 	}
 	if err != nil {
 		return m.stats, err
@@ -110,8 +115,8 @@ func (m *mirrorer) list(from *os.File, path string) ([]item, error) {
 	slices.Sort(names)
 	var items []item
 	for _, name := range names {
-		if path == "" && name == hidden {
-			continue
+		if path == "" && name == hidden && m.hides {
+			return nil, fmt.Errorf("the release has an entry %s, and that is where dest has its stages", hidden)
 		}
 		i := item{name: name, path: join(path, name)}
 		if i.want, err = statAt(from, name); err != nil {
@@ -132,7 +137,7 @@ func (m *mirrorer) prune(ctx context.Context, to *os.File, path string, brought 
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if path == "" && name == hidden {
+		if path == "" && name == hidden && m.hides {
 			continue
 		}
 		_, brings := slices.BinarySearchFunc(brought, name, func(i item, name string) int {

@@ -41,7 +41,7 @@ func TestMirrorAsRsync(t *testing.T) {
 		patterns := randomExcludes(rnd)
 		before := snapshot(t, ours)
 
-		args := []string{"-a", "--delete", "--exclude=/.gurney"}
+		args := []string{"-a", "--delete"}
 		for _, p := range patterns {
 			args = append(args, "--exclude="+p)
 		}
@@ -74,6 +74,41 @@ func TestMirrorAsRsync(t *testing.T) {
 	t.Logf("%d cases, %d refused", cases, refused)
 	if refused > cases/3 {
 		t.Error("too many cases are refused to say much")
+	}
+}
+
+// TestLeaveAsRsync leaves out of random trees what random patterns name, and wants
+// what rsync brings of them to an empty place.
+func TestLeaveAsRsync(t *testing.T) {
+	rsync := needRsync(t)
+	seed := testSeed(t)
+	for i := range 100 {
+		rnd := rand.New(rand.NewPCG(seed, uint64(i)))
+		base, err := os.MkdirTemp("", "leave-test-")
+		mustDo(t, err)
+		t.Cleanup(func() { clearTree(t, base) })
+		stage, theirs := filepath.Join(base, "stage"), filepath.Join(base, "theirs")
+		growTree(t, rnd, stage)
+		args, o := []string{"-a"}, SyncOptions{Excludes: randomExcludes(rnd)}
+		if list := filepath.Join(stage, "a-list"); rnd.IntN(2) == 0 {
+			mustDo(t, os.WriteFile(list, []byte(strings.Join(randomExcludes(rnd), "\n")+"\n"), 0o644))
+			args, o.ExcludeFrom = append(args, "--exclude-from="+list), "a-list"
+		}
+		for _, p := range o.Excludes {
+			args = append(args, "--exclude="+p)
+		}
+		if out, err := exec.Command(rsync, append(args, stage+"/", theirs+"/")...).CombinedOutput(); err != nil {
+			t.Fatalf("case %d: %v\n%s", i, err, out)
+		}
+		r := &Release{dir: stage}
+		if _, err := r.Leave(t.Context(), o); err != nil {
+			t.Errorf("case %d: %v", i, err)
+		}
+		diff(t, snapshot(t, stage), snapshot(t, theirs))
+		if t.Failed() {
+			t.Fatalf("case %d: %q", i, args)
+		}
+		clearTree(t, base)
 	}
 }
 

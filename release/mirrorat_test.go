@@ -83,26 +83,41 @@ func TestMirrorToASymlink(t *testing.T) {
 
 func TestMirrorCountsAndTells(t *testing.T) {
 	base := t.TempDir()
-	stage := plant(t, filepath.Join(base, "stage"), "same=1", "new=2", "sub/changed=33", "l->x", ".gurney/f=4", "sub/.gurney=5")
-	dest := plant(t, filepath.Join(base, "dest"), "sub/changed=3", "old=1", "olddir/f=2", "olddir/keep=3", "empty/", "l->x", ".gurney/mine=7")
+	stage := plant(t, filepath.Join(base, "stage"), "same=1", "new=2", "sub/changed=33", "l->x", "sub/.gurney=5")
+	dest := plant(t, filepath.Join(base, "dest"), "sub/changed=3", "old=1", "olddir/f=2", "olddir/keep=3", "empty/", "l->x", ".gurney/stale=7")
 	copyTree(t, filepath.Join(stage, "same"), filepath.Join(dest, "same"))
 	r, err := parseRules([]string{"keep"}, nil)
 	mustDo(t, err)
 	var out bytes.Buffer
 	stats, err := mirror(t.Context(), stage, dest, r, SyncOptions{Verbose: &out}, anywhere)
 	mustDo(t, err)
-	if want := (SyncStats{Updated: 3, Unchanged: 2, Deleted: 2}); stats != want {
+	if want := (SyncStats{Updated: 3, Unchanged: 2, Deleted: 3}); stats != want {
 		t.Errorf("%+v, want %+v", stats, want)
 	}
-	want := "deleting empty/\ndeleting old\ndeleting olddir/f\nnew\nsub/.gurney\nsub/changed\n"
+	want := "deleting .gurney/stale\ndeleting .gurney/\ndeleting empty/\ndeleting old\ndeleting olddir/f\nnew\nsub/.gurney\nsub/changed\n"
 	if out.String() != want {
 		t.Errorf("told\n%s\nwant\n%s", &out, want)
 	}
 	wantFile(t, filepath.Join(dest, "olddir/keep"), "3")
-	wantFile(t, filepath.Join(dest, ".gurney/mine"), "7")
-	if _, err := os.Lstat(filepath.Join(dest, ".gurney/f")); err == nil {
-		t.Error(".gurney of the stage was brought")
+}
+
+// The stages inside dest are none of the release's, and nothing of a release may
+// take their place.
+func TestMirrorFromInside(t *testing.T) {
+	dest := plant(t, filepath.Join(t.TempDir(), "dest"), "old=1", ".gurney/other=7")
+	stage := plant(t, filepath.Join(dest, hidden, ".r1.unverified"), "new=2")
+	_, err := mirror(t.Context(), stage, dest, rules{}, SyncOptions{}, anywhere)
+	mustDo(t, err)
+	wantFile(t, filepath.Join(dest, "new"), "2")
+	wantFile(t, filepath.Join(dest, ".gurney/other"), "7")
+	if _, err := os.Lstat(filepath.Join(dest, "old")); err == nil {
+		t.Error("old is still there")
 	}
+	stage = plant(t, filepath.Join(dest, hidden, ".r2.unverified"), "new=2", ".gurney/f=3")
+	if _, err := mirror(t.Context(), stage, dest, rules{}, SyncOptions{}, anywhere); err == nil || !strings.Contains(err.Error(), "the release has an entry .gurney") {
+		t.Errorf("a release with .gurney: %v", err)
+	}
+	wantFile(t, filepath.Join(dest, ".gurney/other"), "7")
 }
 
 func TestMirrorRefusesToDeleteTheExcluded(t *testing.T) {

@@ -18,6 +18,7 @@ type Release struct {
 	o     Options
 	where string // the directory of stages
 	dir   string // the tree: a stage, and after Proven what it became
+	moved bool   // dest is this release already
 }
 
 const (
@@ -46,12 +47,13 @@ func Open(o Options) (*Release, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dest %s: %w", o.Dest, err)
 	}
+	inside := mount || o.Strategy == Rsync && ownOnly(o.Dest)
 	switch {
 	case o.Strategy == Symlink && mount:
 		return nil, fmt.Errorf("dest %s is a mount point, which can't become a symlink: take a directory inside it, or sync_strategy rsync", o.Dest)
 	case o.Strategy == Symlink:
 		r.where = releases(o.Dest)
-	case o.Strategy == Rsync && mount:
+	case o.Strategy == Rsync && inside:
 		r.where = filepath.Join(o.Dest, hidden)
 	case o.Strategy == Rsync || o.Strategy == Mv:
 		r.where = filepath.Join(filepath.Dir(o.Dest), "."+filepath.Base(o.Dest)+".gurney")
@@ -66,7 +68,10 @@ func Open(o Options) (*Release, error) {
 	}
 	if o.Strategy == Mv {
 		if _, err := os.Lstat(o.Dest); err == nil {
-			return nil, fmt.Errorf("dest %s exists, and sync_strategy mv replaces nothing", o.Dest)
+			if !isMovedAs(o.Dest, o.ID) {
+				return nil, fmt.Errorf("dest %s exists, and sync_strategy mv replaces nothing", o.Dest)
+			}
+			r.moved = true
 		}
 	}
 	if err := clean(r.where, o.Dest); err != nil {
@@ -82,7 +87,8 @@ func Open(o Options) (*Release, error) {
 	return r, nil
 }
 
-// hidden is the directory inside a mounted dest that the mirror never sees.
+// hidden is the directory of stages inside a dest that is mounted, or beside which
+// nothing may be made. The mirror never sees it.
 const hidden = ".gurney"
 
 // Dir is where to unpack; after Proven it is the tree.
@@ -103,7 +109,7 @@ func (r *Release) Proven() (string, error) {
 	}
 	final := filepath.Join(r.where, r.o.ID)
 	m := readMeta(r.o.Dest, r.o.ID) // of a retry: what was before it stays so
-	m.Proven = time.Now()
+	m.Proven, m.Changed = time.Now(), false
 	if err := writeMeta(r.o.Dest, r.o.ID, m); err != nil {
 		return "", err
 	}
@@ -127,6 +133,10 @@ func (r *Release) Discard() error {
 	}
 	return err
 }
+
+// Moved says whether dest is already there, whole, as this release: mv brought it
+// before, and only what comes after is to be done again.
+func (r *Release) Moved() bool { return r.moved }
 
 // clean removes stages, links and trash of interrupted runs.
 func clean(where, dest string) error {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // bring unpacks n files that say version into a stage for id, and has it
@@ -112,6 +114,69 @@ func TestADirectoryAtDestIsKept(t *testing.T) {
 	}
 	if data, err := os.ReadFile(filepath.Join(first.Kept, "f0")); string(data) != "old" {
 		t.Errorf("what stood there holds %q, %v", data, err)
+	}
+}
+
+// A mirror that goes through dest's symlink writes into the release that is live:
+// that one is no more what was proven, until it is brought anew.
+func TestAReleaseThatWasMirroredInto(t *testing.T) {
+	dir := t.TempDir()
+	dest := filepath.Join(dir, "app")
+	activate(t, bring(t, dest, "r1", "one", 1))
+	activate(t, bring(t, dest, "r2", "two", 1))
+	r, err := Open(Options{Dest: dest, Allowed: []string{dir}, Strategy: Rsync, ID: "r3"})
+	mustDo(t, err)
+	mustDo(t, os.WriteFile(filepath.Join(r.Dir(), "f0"), []byte("three"), 0o600))
+	_, err = r.Proven()
+	mustDo(t, err)
+	_, err = r.Sync(t.Context(), SyncOptions{})
+	mustDo(t, err)
+	mustDo(t, r.Discard())
+	for id, want := range map[string]bool{"r1": true, "r2": false} {
+		if _, ok := Existing(dest, id); ok != want {
+			t.Errorf("%s is here as it was: %v", id, ok)
+		}
+	}
+	activate(t, bring(t, dest, "r2", "two", 1))
+	if _, ok := Existing(dest, "r2"); !ok {
+		t.Error("brought anew it is not here")
+	}
+	wantFile(t, filepath.Join(dest, "f0"), "two")
+}
+
+// What mv brought is known again by the id it has; anything else in its place is
+// somebody's.
+func TestMoved(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Lsetxattr(dir, movedAttribute, []byte("x"), 0); err != nil {
+		t.Logf("this file system keeps no attributes, so nothing is known again: %v", err)
+		return
+	}
+	dest := filepath.Join(dir, "app")
+	open := func(id string) (*Release, error) {
+		return Open(Options{Dest: dest, Allowed: []string{dir}, Strategy: Mv, ID: id})
+	}
+	r, err := open("r1")
+	mustDo(t, err)
+	if r.Moved() {
+		t.Error("moved before it was")
+	}
+	_, err = r.Proven()
+	mustDo(t, err)
+	_, err = r.Sync(t.Context(), SyncOptions{})
+	mustDo(t, err)
+	if r, err = open("r1"); err != nil || !r.Moved() {
+		t.Errorf("%+v, %v", r, err)
+	}
+	for _, id := range []string{"r10", "r", "r2"} {
+		if _, err := open(id); err == nil || !strings.Contains(err.Error(), "mv replaces nothing") {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	mustDo(t, os.RemoveAll(dest))
+	mustDo(t, os.Mkdir(dest, 0o755))
+	if _, err := open("r1"); err == nil {
+		t.Error("another directory is taken for it")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -19,6 +20,7 @@ func (r *Release) Sync(ctx context.Context, o SyncOptions) (SyncStats, error) {
 	}
 	switch r.o.Strategy {
 	case Mv:
+		markMoved(r.dir, r.o.ID)
 		err := unix.Renameat2(unix.AT_FDCWD, r.dir, unix.AT_FDCWD, r.o.Dest, unix.RENAME_NOREPLACE)
 		if errors.Is(err, unix.EEXIST) {
 			return SyncStats{}, fmt.Errorf("dest %s exists, and sync_strategy mv replaces nothing", r.o.Dest)
@@ -35,6 +37,69 @@ func (r *Release) Sync(ctx context.Context, o SyncOptions) (SyncStats, error) {
 		return mirror(ctx, r.dir, r.o.Dest, rules, o, func(place string) error { return CheckDest(place, Rsync, r.o.Allowed) })
 	}
 	return SyncStats{}, fmt.Errorf("sync_strategy %s is activated, not synced", r.o.Strategy)
+}
+
+// movedAttribute names, on a dest that mv brought, the release that it is. A file
+// system without such attributes has none, and then nothing is known of it.
+const movedAttribute = "user.gurney.release"
+
+func markMoved(dir, id string) { _ = unix.Lsetxattr(dir, movedAttribute, []byte(id), 0) }
+
+func isMovedAs(dest, id string) bool {
+	value := make([]byte, len(id)+1)
+	n, err := unix.Lgetxattr(dest, movedAttribute, value)
+	return err == nil && string(value[:n]) == id
+}
+
+// Leave removes from the stage what the patterns exclude, for a release that is not
+// synced but becomes live as it is. Directories keep their times.
+func (r *Release) Leave(ctx context.Context, o SyncOptions) (left int, err error) {
+	rules, err := r.rules(o)
+	if err != nil {
+		return 0, err
+	}
+	err = filepath.WalkDir(r.dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil || path == r.dir {
+			return err
+		}
+		rel, err := filepath.Rel(r.dir, path)
+		if err != nil || !rules.excluded(rel, d.IsDir()) {
+			return err
+		}
+		left++
+		if err := leave(path); err != nil {
+			return fmt.Errorf("leave out %s: %w", rel, err)
+		}
+		if d.IsDir() {
+			return fs.SkipDir
+		}
+		return nil
+	})
+	return left, err
+}
+
+// leave removes path from its directory, which stays as it was otherwise.
+func leave(path string) error {
+	parent := filepath.Dir(path)
+	var was unix.Stat_t
+	if err := unix.Lstat(parent, &was); err != nil {
+		return err
+	}
+	dir, err := openDir(unix.AT_FDCWD, parent, parent) // which makes it writable
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }()
+	if err := removeAll(path); err != nil {
+		return err
+	}
+	if err := unix.Fchmod(int(dir.Fd()), was.Mode&0o7777); err != nil {
+		return err
+	}
+	return setTimes(dir, ".", &was)
 }
 
 // rules reads the patterns of exclude_from, which is a file of the archive,

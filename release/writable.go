@@ -11,8 +11,9 @@ import (
 
 // CheckWritable says whether this process may bring a release to dest: stages
 // stand beside it, and what it replaces is renamed; rsync writes into dest, and
-// where that is a mount point has its stages inside. It only asks, and writes
-// nothing: the disk may still say no. The error is the disk's.
+// where that is a mount point, or nothing may be made beside it, has its stages
+// inside. It only asks, and writes nothing: the disk may still say no. The error
+// is the disk's.
 func CheckWritable(dest string, s Strategy) error {
 	dest = filepath.Clean(dest)
 	if s == Rsync {
@@ -20,7 +21,7 @@ func CheckWritable(dest string, s Strategy) error {
 		if err == nil {
 			err = checkWritable(dest)
 		}
-		if err != nil || mount {
+		if err != nil || mount || ownOnly(dest) {
 			return err
 		}
 	} else if info, err := os.Lstat(dest); err == nil && info.IsDir() {
@@ -30,6 +31,13 @@ func CheckWritable(dest string, s Strategy) error {
 		}
 	}
 	return checkWritable(filepath.Dir(dest))
+}
+
+// ownOnly says whether dest is there and nothing may be made beside it: a user's
+// own directory in one of root's.
+func ownOnly(dest string) bool {
+	info, err := os.Stat(dest)
+	return err == nil && info.IsDir() && errors.Is(checkWritable(filepath.Dir(dest)), fs.ErrPermission)
 }
 
 // Nearest is dir, or the nearest above it that is there.

@@ -36,6 +36,9 @@ func TestCheckWritable(t *testing.T) {
 		checkWritableIn(t, root)
 		return
 	}
+	if err := os.Chown(root+"/locked/open", 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
 	self := filepath.Join(root, "test") // nobody may not enter where this one is
 	data, err := os.ReadFile("/proc/self/exe")
 	if err == nil {
@@ -68,7 +71,8 @@ func checkWritableIn(t *testing.T, root string) {
 		{"open/link", Rsync, "write to ROOT/open/link: permission denied"},
 		{"open/link/web", Symlink, "write to ROOT/open/link: permission denied"},
 		{"locked/open", Symlink, "write to ROOT/locked: permission denied"},
-		{"locked/open", Rsync, "write to ROOT/locked: permission denied"},
+		{"locked/open", Rsync, ""}, // its stages go inside
+		{"locked/new", Rsync, "write to ROOT/locked: permission denied"},
 		{"locked/open/", Mv, "write to ROOT/locked: permission denied"},
 		{"locked/open/web", Symlink, ""},
 		{"locked/new/deep/web", Symlink, "write to ROOT/locked: permission denied"},
@@ -82,6 +86,24 @@ func checkWritableIn(t *testing.T, root string) {
 		if got != c.fails {
 			t.Errorf("%s %s: %q, want %q", c.dest, c.s, got, c.fails)
 		}
+	}
+	mine := filepath.Join(root, "locked/open")
+	r, err := Open(Options{Dest: mine, Allowed: []string{root}, Strategy: Rsync, ID: "r1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = os.WriteFile(filepath.Join(r.Dir(), "f"), []byte("brought"), 0o600)
+	if err == nil {
+		_, err = r.Proven()
+	}
+	if err == nil {
+		_, err = r.Sync(t.Context(), SyncOptions{})
+	}
+	if err = errors.Join(err, r.Discard()); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(mine); err != nil || len(left) != 1 || left[0].Name() != "f" {
+		t.Errorf("%v stand there, %v", left, err)
 	}
 	for _, dir := range []string{"open", "open/web", "open/locked"} {
 		entries, err := os.ReadDir(filepath.Join(root, dir))

@@ -16,11 +16,11 @@ func TestWhyRunChangesNothing(t *testing.T) {
 			f.archive("one")
 			f.ok("r1", archive+"sync_strategy: "+strategy+"\nchef: {}\ncommands: {post: [NOTE post1]}\n")
 			f.archive("two")
-			e := f.ok("r2", archive+"sync_strategy: "+strategy+"\nchef: {why_run: true}\ncommands: {pre: [NOTE pre2], post: [NOTE post2]}\n")
+			e := f.ok("r2", archive+"sync_strategy: "+strategy+"\nchef: {why_run: true}\ncommands: {pre: [NOTE pre2], post: [NOTE post2], success: [NOTE success], failure: [NOTE failure]}\n")
 			if e.Result.Updated != 0 || f.live() != "one" {
 				t.Errorf("%s is live, %+v", f.live(), e.Result)
 			}
-			if ran := f.read("order"); strings.Contains(ran, "pre2") || strings.Contains(ran, "post2") || !strings.Contains(ran, "sees two") {
+			if ran := f.read("order"); strings.Contains(ran, "pre2") || strings.Contains(ran, "post2") || strings.Contains(ran, "success") || strings.Contains(ran, "failure") || !strings.Contains(ran, "sees two") {
 				t.Errorf("it ran\n%s", ran)
 			}
 		})

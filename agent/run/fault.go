@@ -92,9 +92,10 @@ func (r *runner) world(err error) bool {
 		}
 	}
 	var t interface{ Transient() bool }
-	if errors.As(err, &t) {
-		return t.Transient()
+	if errors.As(err, &t) && t.Transient() {
+		return true
 	}
+	// Whatever it stopped, and what that says of itself.
 	var timeout *TimeoutError
 	return errors.As(err, &timeout) && (r.status.Phase == report.PhaseFetch || r.status.Phase == report.PhaseManifest)
 }

@@ -58,8 +58,10 @@ func TestWhoseFault(t *testing.T) {
 		}
 	}
 	r.status.Phase = report.PhaseFetch
-	if !r.world(&TimeoutError{}) {
-		t.Error("that a fetch takes too long is the release's fault")
+	for _, err := range []error{&TimeoutError{}, &artifact.SourceError{URL: "http://x/", Err: &TimeoutError{}}} {
+		if !r.world(err) {
+			t.Errorf("that a fetch takes too long is the release's fault: %v", err)
+		}
 	}
 }
 

@@ -170,3 +170,30 @@ func TestOutcomeCommandsThatPrintTheLog(t *testing.T) {
 		t.Errorf("the second command read %d bytes, and the log has %d", once, total)
 	}
 }
+
+// mv replaces nothing, but knows what it brought: another attempt, or going back
+// to it, does what comes after.
+func TestMvKnowsItsOwn(t *testing.T) {
+	f := newFixture(t)
+	const text = "src: SRC\nchecksum: SUM\ndest: DIR/dest\nsync_strategy: mv\nchef: {}\ncommands: {pre: [NOTE pre1], post: [NOTE post1, 'test -e DIR/fixed']}\n"
+	f.fails("r1", report.PhasePost, text)
+	f.order("pre1 sees", "chef DIR/dest sees one", "post1 sees one")
+	f.write("fixed", "")
+	f.write("src.tar", "gone") // nothing is fetched
+	f.ok("r1", text)
+	f.order("pre1 sees one", "chef DIR/dest sees one", "post1 sees one")
+	f.archive("two")
+	if r := f.fails("r2", report.PhaseManifest, text); !strings.Contains(r.Error, "mv replaces nothing") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// What excludes names is not in a release either.
+func TestReleaseWithExcludes(t *testing.T) {
+	f := newFixture(t)
+	f.ok("r1", "src: SRC\nchecksum: SUM\ndest: DIR/dest\nsync_strategy: release\nexcludes: ['solo.*', nodes/]\n")
+	left, err := os.ReadDir(f.path("dest") + "/")
+	if err != nil || len(left) != 1 || f.live() != "one" {
+		t.Errorf("%v, %v", left, err)
+	}
+}

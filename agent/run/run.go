@@ -214,15 +214,15 @@ func (r *runner) drained() error {
 }
 
 // outcome runs the manifest's success or failure commands, which read the
-// run's log on standard input. They run after a timeout and an interruption
-// too, on time of their own.
+// run's log on standard input; none of a dry run, which changes nothing. They run
+// after a timeout and an interruption too, on time of their own.
 func (r *runner) outcome(ctx context.Context, err error) {
 	list, name := r.man.Commands.Success, "success"
 	if err != nil {
 		list, name = r.man.Commands.Failure, "failure"
 		r.Log.Error().Err(err).Msg("failed")
 	}
-	if len(list) == 0 {
+	if len(list) == 0 || r.man.DryRun() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), outcomeTime)

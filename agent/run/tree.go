@@ -33,6 +33,13 @@ func (r *runner) release(ctx context.Context) error {
 		if err := r.fetch(ctx, rel.Dir()); err != nil {
 			return err
 		}
+		if len(m.Excludes) > 0 || m.ExcludeFrom != "" {
+			left, err := rel.Leave(ctx, release.SyncOptions{Excludes: m.Excludes, ExcludeFrom: m.ExcludeFrom})
+			if err != nil {
+				return cause(ctx, err)
+			}
+			r.Log.Info().Int("entries", left).Msg("left out what excludes names")
+		}
 		if dir, err = rel.Proven(); err != nil {
 			return err
 		}
@@ -132,29 +139,52 @@ func (r *runner) sync(ctx context.Context) error {
 		return err
 	}
 	defer r.discard(rel)
-	spooled := ""
+	dir, spooled := m.Dest, ""
 	if len(m.Commands.Pre) > 0 && !m.DryRun() {
-		spooled = rel.Dir() + ".archive"
-		defer func() { _ = os.Remove(spooled) }()
-		if err := r.spool(ctx, spooled); err != nil {
-			return err
+		if !rel.Moved() {
+			spooled = rel.Dir() + ".archive"
+			defer func() { _ = os.Remove(spooled) }()
+			if err := r.spool(ctx, spooled); err != nil {
+				return err
+			}
 		}
 		r.touch(report.PhasePre)
 		if err := r.commands(ctx, "pre", m.Commands.Pre); err != nil {
 			return err
 		}
 	}
-	if err := r.unpack(ctx, spooled, rel.Dir()); err != nil {
-		return err
-	}
-	dir, err := rel.Proven()
-	if err != nil {
-		return err
+	if rel.Moved() {
+		r.Log.Info().Str("dest", dir).Msg("the release stands there already: nothing to fetch")
+	} else {
+		if err := r.unpack(ctx, spooled, rel.Dir()); err != nil {
+			return err
+		}
+		if dir, err = rel.Proven(); err != nil {
+			return err
+		}
 	}
 	if m.DryRun() {
 		return r.whyRun(ctx, dir)
 	}
 	r.touch(report.PhaseSync)
+	if !rel.Moved() {
+		if err := r.mirror(ctx, rel, dir); err != nil {
+			return err
+		}
+	}
+	if m.Chef != nil {
+		r.touch(report.PhaseChef)
+		if err := r.converge(ctx, m.Dest); err != nil {
+			return err
+		}
+	}
+	r.phase(report.PhasePost)
+	return r.commands(ctx, "post", m.Commands.Post)
+}
+
+// mirror brings the tree in dir to dest.
+func (r *runner) mirror(ctx context.Context, rel *release.Release, dir string) error {
+	m := r.man
 	opts := release.SyncOptions{Excludes: m.Excludes, ExcludeFrom: m.ExcludeFrom}
 	if r.Verbose {
 		opts.Verbose = r.Out
@@ -165,14 +195,7 @@ func (r *runner) sync(ctx context.Context) error {
 		return cause(ctx, fmt.Errorf("sync to %s: %w", m.Dest, err))
 	}
 	r.Log.Info().Int("updated", stats.Updated).Int("unchanged", stats.Unchanged).Int("deleted", stats.Deleted).Str("from", filepath.Base(dir)).Msg("synced")
-	if m.Chef != nil {
-		r.touch(report.PhaseChef)
-		if err := r.converge(ctx, m.Dest); err != nil {
-			return err
-		}
-	}
-	r.phase(report.PhasePost)
-	return r.commands(ctx, "post", m.Commands.Post)
+	return nil
 }
 
 // midway is where faults are injected in the mirror, in lines of what it says.
