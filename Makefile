@@ -8,6 +8,10 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
+# Without cgo a binary is static: it runs on nodes with another libc than this
+# machine's. All is built so, for a package that is built both ways is built twice.
+export CGO_ENABLED = 0
+
 # What the tests drive beside the product: a real Consul, a real S3 server and
 # the chef-solo stand-in. Each of the first two is a tool of a module of its
 # own, so that its dependencies never touch the product's.
@@ -59,7 +63,8 @@ lint: bin/golangci-lint
 bench: build tools bin/chef-solo-standin
 	$(GO) run ./integration/bench $(BENCH)
 
-# The long runs: fuzzing, races, many random faults.
+# The long runs: fuzzing, races, many random faults. The race detector needs cgo.
+soak: export CGO_ENABLED = 1
 soak: build tools bin/chef-solo-standin bin/gurney-faults
 	GURNEY_SOAK=1 $(GO) test -race -count=1 -timeout 120m ./...
 

@@ -1,13 +1,16 @@
 package artifact
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"os/user"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -100,6 +103,15 @@ func (m *metadata) dir(fd int, e entryInfo) error {
 	return setTime(fd, ".", e)
 }
 
+// top is dir for the archive's own root: its mode is dest_mode's business, but its
+// owner and time are dest's, as for tar and rsync.
+func (m *metadata) top(fd int, e entryInfo) error {
+	if err := m.chown(e, func(uid, gid int) error { return unix.Fchown(fd, uid, gid) }); err != nil {
+		return err
+	}
+	return setTime(fd, ".", e)
+}
+
 // chown gives the entry to whom it is to belong, where it does not already.
 func (m *metadata) chown(e entryInfo, chown func(uid, gid int) error) error {
 	if m.owners == nil || !e.owned {
@@ -144,6 +156,31 @@ func create(dirfd int, base string, mode fs.FileMode) (fd int, err error) {
 type owners struct {
 	mu            sync.Mutex
 	users, groups map[string]int
+	asked         int // of getent
+}
+
+// mostAsked is how many names of an archive getent is asked about.
+const mostAsked = 100
+
+// getent asks the machine's other directories of users and groups, such as LDAP,
+// which a static program does not know: the third field is the number (passwd(5),
+// group(5)). A name that is a number would be taken for one.
+func (o *owners) getent(database, name string) (string, error) {
+	if _, err := strconv.ParseInt(name, 0, 64); err == nil || strings.HasPrefix(name, "-") || o.asked >= mostAsked {
+		return "", fs.ErrNotExist
+	}
+	o.asked++
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "getent", database, name).Output()
+	if err != nil {
+		return "", err
+	}
+	fields := strings.Split(strings.TrimSpace(string(out)), ":")
+	if len(fields) < 3 || fields[0] != name {
+		return "", fs.ErrNotExist
+	}
+	return fields[2], nil
 }
 
 func (o *owners) find(e entryInfo) (uid, gid int) {
@@ -152,14 +189,14 @@ func (o *owners) find(e entryInfo) (uid, gid int) {
 	uid = lookup(o.users, e.uname, e.uid, func(name string) (string, error) {
 		u, err := user.Lookup(name)
 		if err != nil {
-			return "", err
+			return o.getent("passwd", name)
 		}
 		return u.Uid, nil
 	})
 	gid = lookup(o.groups, e.gname, e.gid, func(name string) (string, error) {
 		g, err := user.LookupGroup(name)
 		if err != nil {
-			return "", err
+			return o.getent("group", name)
 		}
 		return g.Gid, nil
 	})

@@ -46,7 +46,8 @@ type tree struct {
 	files  int64
 	bytes  int64
 	dirs   *dirCache
-	made   []dirMeta // set when all is written: writing changes mtimes
+	made   []dirMeta  // set when all is written: writing changes mtimes
+	top    *entryInfo // the archive's own root, where it names one
 	meta   *metadata
 	pool   *writers
 	copy   []byte // for contents that are written while they are read
@@ -106,7 +107,8 @@ func (t *tree) add(ctx context.Context, e entryInfo, content io.Reader) error {
 		if e.kind != kindDir {
 			return refuse(e.name, "the root of an archive is a directory")
 		}
-		return nil // the stage's own mode is dest_mode's business
+		t.top = &e
+		return nil
 	}
 	err = t.write(ctx, path, e, content)
 	var fe *FormatError
@@ -269,6 +271,18 @@ func (t *tree) finish(ok bool) error {
 		if err != nil {
 			return &EntryError{Name: m.info.name, Err: err}
 		}
+	}
+	if t.top == nil {
+		return nil
+	}
+	// The last: what was done inside it has changed its time.
+	d, err := t.dirs.open("", false)
+	if err == nil {
+		err = t.meta.top(d.fd, *t.top)
+		t.dirs.release(d)
+	}
+	if err != nil {
+		return &EntryError{Name: t.top.name, Err: err}
 	}
 	return nil
 }

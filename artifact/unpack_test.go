@@ -230,3 +230,25 @@ func ownerOf(t *testing.T, path string) [2]int {
 	must(t, syscall.Lstat(path, &st))
 	return [2]int{int(st.Uid), int(st.Gid)}
 }
+
+// The root that an archive names, as tar -C dir ./ does, gives the tree its owner
+// and its time; the mode is dest_mode's.
+func TestUnpackRoot(t *testing.T) {
+	then := time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
+	stage, _, err := unpackHere(t, &Fetcher{}, "x.tar", tarOf(t, directory("./").with(func(h *tar.Header) {
+		h.Mode, h.Uid, h.Gid, h.ModTime = 0o2775, 4321, 8765, then
+	}), file("./f", "x")))
+	must(t, err)
+	want := [2]int{4321, 8765}
+	if os.Geteuid() != 0 {
+		want = ownerOf(t, t.TempDir())
+	}
+	if got := ownerOf(t, stage); got != want {
+		t.Errorf("owner is %v, want %v", got, want)
+	}
+	info, err := os.Stat(stage)
+	must(t, err)
+	if !info.ModTime().Equal(then) || info.Mode().Perm() == 0o775 {
+		t.Errorf("%v %v", info.Mode(), info.ModTime())
+	}
+}
