@@ -53,9 +53,9 @@ func (a *Agent) lost(ctx context.Context, p *app) (bool, error) {
 		if pair == nil {
 			continue
 		}
-		has, err := report.Decode(pair.Value)
-		if err != nil || !before(has, *p.Work.Told) {
-			return false, err
+		// What can't be read is nothing that this node has told.
+		if has, err := report.Decode(pair.Value); err == nil && !before(has, *p.Work.Told) {
+			return false, nil
 		}
 	}
 	return true, nil

@@ -154,3 +154,50 @@ func TestARestartOfConsulThatNobodyNoticed(t *testing.T) {
 		t.Error("an error told of it")
 	}
 }
+
+// What stands under the node's own key and is no result is told over.
+func TestADamagedResultIsToldAgain(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	id := w.deploy("ok")
+	w.comes(id, report.OK)
+	w.eventually("the work is over", func() bool { return w.journal().Work.State == report.OK })
+	w.allTold()
+	must(t, w.client.Txn(t.Context(), kv.Op{Verb: kv.Set, Key: report.Key("chef", id, me), Value: []byte("{bad")}))
+	w.wake()
+	w.eventually("it is told again", func() bool {
+		p, err := w.client.Get(t.Context(), report.Key("chef", id, me), kv.Default)
+		must(t, err)
+		r, err := report.Decode(p.Value)
+		return err == nil && r.State == report.OK
+	})
+	w.ran(id + " 1")
+}
+
+// A record that went back is the only word that the others have: the node's check
+// says that something else stands here, until the next deployment.
+func TestARecordThatWentBackIsAWarning(t *testing.T) {
+	t.Parallel() // with the others, for it waits for a heartbeat
+	w := newWorld(t)
+	w.start()
+	old := w.deploy("ok")
+	w.comes(old, report.OK)
+	before, err := w.client.Get(t.Context(), rollout.AppKey("chef"), kv.Default)
+	must(t, err)
+	id := w.deploy("ok")
+	w.comes(id, report.OK)
+	w.eventually("the work is over", func() bool { return w.journal().Work.ID == id && w.journal().Work.State == report.OK })
+	must(t, w.client.Txn(t.Context(), kv.Op{Verb: kv.Set, Key: before.Key, Value: before.Value}))
+	w.wake()
+	w.eventually("it is told", func() bool { return countLog(w, "older than what this node knows") == 1 })
+	w.wake()
+	w.eventually("the check warns", func() bool {
+		targets, err := w.client.Targets(t.Context(), "chef", rollout.Selector{})
+		must(t, err)
+		return len(targets) == 1 && strings.Contains(targets[0].Warning, "newer than Consul's record")
+	})
+	if n := countLog(w, "older than what this node knows"); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+	w.comes(w.deploy("ok"), report.OK)
+}

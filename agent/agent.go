@@ -97,12 +97,11 @@ type Agent struct {
 	apps    map[string]*app
 	running *app // whose run goes on; nil: none
 	ended   chan *app
-	free    chan struct{} // the run lock of another process may be free
-	waiting bool          // a goroutine waits for it
-	// notGreen is what the loop tells the heartbeat: since when, by app.
-	notGreen atomic.Pointer[map[string]time.Time]
-	adopted  bool // whether a drain of a lost life is on was looked for
-	metrics  *metrics
+	free    chan struct{}         // the run lock of another process may be free
+	waiting bool                  // a goroutine waits for it
+	amiss   atomic.Pointer[amiss] // what the loop tells the heartbeat
+	adopted bool                  // whether a drain of a lost life is on was looked for
+	metrics *metrics
 	// lostLetter says that one in the outbox was broken: the outbox's alone.
 	lostLetter bool
 	unkept     unkept        // letters that the disk had no room for
@@ -164,6 +163,7 @@ type app struct {
 	audit   bool         // look whether Consul still has this node's result, too
 	atLeast int64        // seq that a hint promised
 	stale   int          // reads of the record in a row that were older than the hint
+	behind  bool         // the leader's record is older than the journal's
 	forget  []string     // keys to delete with the next result
 	failed  int          // decisions in a row that could not be made
 	trouble string       // what last kept its work from its end, for who waits for that

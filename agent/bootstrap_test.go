@@ -3,6 +3,8 @@ package agent_test
 import (
 	"context"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -23,6 +25,22 @@ func (w *world) bootstrap() agent.Standing {
 		w.t.Fatalf("%+v", s)
 	}
 	return s[0]
+}
+
+// A node that is born in maintenance is past it from the first: it does not say
+// that it is held.
+func TestBootstrapIsNotHeld(t *testing.T) {
+	w := newWorld(t)
+	current := w.deploy("ok")
+	w.maintenance(true, "born")
+	for n := range 5 { // whatever comes first, the loop or who waits for it
+		_ = os.Remove(filepath.Join(w.dir.Path(), "apps", "chef.json")) // born anew
+		w.bootstrap()
+		if n := countLog(w, "held"); n > 0 {
+			t.Fatalf("held %d times", n)
+		}
+		w.writesOnly(current, 2*(n+1))
+	}
 }
 
 // A boot that takes too long says what it waited for.

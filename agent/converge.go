@@ -64,10 +64,11 @@ func (a *Agent) ask(q *asking) {
 	}
 }
 
-// pastGate says whether somebody still waits for what he asked.
+// pastGate says whether somebody still waits for what he asked; a birth does from
+// the first.
 func (a *Agent) pastGate() bool {
 	a.past = slices.DeleteFunc(a.past, func(q *asking) bool { return q.ctx.Err() != nil })
-	return len(a.past) > 0
+	return a.birth || len(a.past) > 0
 }
 
 // poke makes the loop look at everything again.

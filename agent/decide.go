@@ -89,7 +89,9 @@ func (a *Agent) decide(ctx context.Context, p *app) error {
 		return err
 	}
 	p.wanted = want
-	a.dropSuperseded(p, want.ID)
+	if err := a.dropSuperseded(ctx, p, want.ID); err != nil {
+		return err
+	}
 	a.tellAgain(ctx, p, want)
 	if a.settled(p, want) {
 		if p.Record != nil {
@@ -118,6 +120,20 @@ func (a *Agent) readRecord(ctx context.Context, p *app) error {
 	if err != nil {
 		return err
 	}
+	if older := func() bool { return r != nil && p.Record != nil && r.Seq < p.Record.Seq }; older() {
+		a.metrics.stale.Inc() // from a server that lags, or a backup: the leader knows
+		if how == kv.Stale {
+			if r, _, err = rollout.ReadRecord(ctx, a.o.Consul, p.name, kv.Default); err != nil {
+				return err
+			}
+		}
+		if older() && !p.behind {
+			p.log.Warn().Int64("seq", r.Seq).Int64("known", p.Record.Seq).Msg("Consul's record is older than what this node knows, as after a restore: it stays as it is until the next deployment")
+		}
+		p.behind = older()
+	} else if r != nil {
+		p.behind = false
+	}
 	if r != nil && (p.Record == nil || r.Seq > p.Record.Seq) {
 		p.Record = r
 		if p.Born == 0 {
@@ -126,8 +142,8 @@ func (a *Agent) readRecord(ctx context.Context, p *app) error {
 		a.save(p)
 	}
 	late := p.atLeast > 0 && (p.Record == nil || p.Record.Seq < p.atLeast) && how == kv.Stale
-	if late || p.Record != nil && (r == nil || r.Seq < p.Record.Seq) {
-		a.metrics.stale.Inc() // from a server that lags or has lost all, or a backup
+	if late || p.Record != nil && r == nil {
+		a.metrics.stale.Inc() // from a server that lags or has lost all
 	}
 	if late {
 		p.stale++
@@ -192,11 +208,13 @@ func (p *app) standsWell(id string) bool {
 }
 
 // dropSuperseded reports what was waiting here, or was announced, and will
-// not run because another deployment took its place.
-func (a *Agent) dropSuperseded(p *app, by string) {
+// not run because another deployment took its place. What was announced and is
+// nowhere, nobody deployed: a hint costs who forges it nothing, and must not cost
+// each node a write.
+func (a *Agent) dropSuperseded(ctx context.Context, p *app, by string) error {
 	r := p.Record
 	if r == nil {
-		return // only URL events, which see to it themselves
+		return nil // only URL events, which see to it themselves
 	}
 	if w := p.Work; w != nil && w.Again && w.ID != by && !w.State.Final() {
 		a.leave(p)
@@ -209,7 +227,7 @@ func (a *Agent) dropSuperseded(p *app, by string) {
 		p.soon() // its drain ends
 	}
 	if len(p.Heard) == 0 || p.atLeast > 0 {
-		return // the record is still on its way
+		return nil // the record is still on its way
 	}
 	var next []string
 	for _, id := range p.Heard {
@@ -220,13 +238,22 @@ func (a *Agent) dropSuperseded(p *app, by string) {
 			// node's business either.
 			p.Note(id)
 		} else if !p.Knows(id) {
-			a.supersede(p, id, by, time.Now())
+			_, err := a.deployment(ctx, p.name, id)
+			switch {
+			case err == nil:
+				a.supersede(p, id, by, time.Now())
+			case errors.Is(err, rollout.ErrNoDeployment):
+				p.log.Warn().Str("id", id).Msg("a hint names a deployment that is not there")
+			default:
+				return err
+			}
 		}
 	}
 	if len(next) < len(p.Heard) {
 		p.Heard = next
 		a.save(p)
 	}
+	return nil
 }
 
 // takeUp begins the work that want asks for.

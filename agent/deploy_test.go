@@ -148,15 +148,21 @@ func TestReadsThatChangeNothing(t *testing.T) {
 	w.ran(id+" 1", next+" 1")
 }
 
-// A hint is no order: an id that the record never named runs nothing.
+// A hint is no order: an id that the record never named runs nothing. One that
+// nobody deployed costs no write either, or who may fire events could fill the
+// store.
 func TestHintOfNothing(t *testing.T) {
 	w := newWorld(t)
 	w.start()
 	id := w.deploy("ok")
 	w.comes(id, report.OK)
 	w.fire("chef", string(event.Hint{ID: "20990101-0000-0000", Seq: 1 << 60}.Bytes()))
-	w.comes("20990101-0000-0000", report.Superseded)
+	w.eventually("it is looked for", func() bool { return countLog(w, "a hint names a deployment that is not there") == 1 })
+	w.eventually("it is forgotten", func() bool { return len(w.journal().Heard) == 0 })
 	w.ran(id + " 1")
+	if got := w.wire.writes(); len(got) != 2 {
+		t.Errorf("%q were written", got)
+	}
 }
 
 // Who was not meant has nothing to say, neither while a rollout is on nor at

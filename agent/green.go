@@ -23,37 +23,50 @@ func (p *app) turned(now time.Time, green bool) {
 	}
 }
 
+// amiss is what of the apps is not as it should be.
+type amiss struct {
+	notGreen map[string]time.Time // since when
+	behind   []string             // apps whose record in Consul is older than the journal's
+}
+
 // showGreen tells the heartbeat and the metrics how the apps stand.
 func (a *Agent) showGreen() {
-	since := map[string]time.Time{}
+	now := amiss{notGreen: map[string]time.Time{}}
 	for name, p := range a.apps {
 		if !p.NotGreen.IsZero() {
-			since[name] = p.NotGreen
+			now.notGreen[name] = p.NotGreen
+		}
+		if p.behind {
+			now.behind = append(now.behind, name)
 		}
 		a.metrics.stands(p)
 	}
-	a.notGreen.Store(&since)
+	a.amiss.Store(&now)
 }
 
 // health is what the heartbeat says: warn where an app has not been green for
-// stale_after. The note stays the same while nothing changes: Consul writes
+// stale_after, or where Consul was put back to before what runs here, which its
+// record can't tell. The note stays the same while nothing changes: Consul writes
 // one that changes to its servers.
 func (a *Agent) health(now time.Time) (warn bool, note string) {
-	since := a.notGreen.Load()
-	if a.o.StaleAfter <= 0 || since == nil {
+	amiss := a.amiss.Load()
+	if amiss == nil {
 		return false, a.o.Version
 	}
-	var late []string
-	for name, t := range *since {
-		if now.Sub(t) >= a.o.StaleAfter {
-			late = append(late, fmt.Sprintf("%s not green since %s", name, t.UTC().Format(time.RFC3339)))
+	var notes []string
+	for _, name := range amiss.behind {
+		notes = append(notes, fmt.Sprintf("%s stays on what is newer than Consul's record: gurney deploy says it anew", name))
+	}
+	for name, t := range amiss.notGreen {
+		if a.o.StaleAfter > 0 && now.Sub(t) >= a.o.StaleAfter {
+			notes = append(notes, fmt.Sprintf("%s not green since %s", name, t.UTC().Format(time.RFC3339)))
 		}
 	}
-	if len(late) == 0 {
+	if len(notes) == 0 {
 		return false, a.o.Version
 	}
-	slices.Sort(late)
-	return true, strings.Join(late, "; ")
+	slices.Sort(notes)
+	return true, strings.Join(notes, "; ")
 }
 
 // green says whether a result leaves the app as it should be.

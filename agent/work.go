@@ -216,6 +216,9 @@ func (a *Agent) resume(ctx context.Context) {
 	for _, name := range a.o.Apps {
 		p := a.apps[name]
 		p.refresh, p.audit = true, true
+		if a.birth {
+			p.stale = staleMost // a node is born by the leader's word
+		}
 		p.soon()
 		if p.Work == nil || p.Work.Run == "" {
 			continue

@@ -199,7 +199,7 @@ func (g *gate) ask(ctx context.Context) (on bool, reason string, err error) {
 func (g *gate) inMaintenance(ctx context.Context) (bool, error) {
 	on, reason, err := g.ask(ctx)
 	if on {
-		g.say(ofMaintenance, "maintenance: %s; not starting %s", reason, g.Command[0])
+		g.say(ofMaintenance, "maintenance: %q; not starting %s", reason, g.Command[0])
 	}
 	return on, err
 }

@@ -49,7 +49,7 @@ func TestGateInMaintenance(t *testing.T) {
 	if took := time.Since(began); took < 10*time.Second {
 		t.Errorf("it was gone after %s: a supervisor would spin", took)
 	}
-	if !strings.Contains(other.Out.String(), "maintenance: fan swap; not starting sh") {
+	if !strings.Contains(other.Out.String(), `maintenance: "fan swap"; not starting sh`) {
 		t.Errorf("it does not say why: %s", other.Out)
 	}
 	if _, err := daemon.Wait(0); err == nil {

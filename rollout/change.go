@@ -147,6 +147,7 @@ func (d *Driver) Abort(ctx context.Context, app string) (aborted Ref, current *R
 func (d *Driver) Retry(ctx context.Context, app string, nodes []string) (*Drive, error) {
 	var again Ref
 	var sel Selector
+	var dep *Deployment
 	old, r, err := d.change(ctx, app, "", func(r *Record) ([]kv.Op, error) {
 		var ref *Ref
 		ref, sel = r.latest()
@@ -155,6 +156,10 @@ func (d *Driver) Retry(ctx context.Context, app string, nodes []string) (*Drive,
 		}
 		if err := d.known(ctx, app, *ref, sel, nodes); err != nil {
 			return nil, err
+		}
+		var err error
+		if dep, err = ReadDeployment(ctx, d.Store, app, ref.ID, kv.Default); err != nil {
+			return nil, err // nodes would look for it in vain
 		}
 		again = *ref
 		again.Retry = ref.Retry.after(r.Seq, nodes)
@@ -171,10 +176,6 @@ func (d *Driver) Retry(ctx context.Context, app string, nodes []string) (*Drive,
 		return nil, err
 	}
 	d.hint(ctx, app, again.ID, r.Seq)
-	dep, err := ReadDeployment(ctx, d.Store, app, again.ID, kv.Default)
-	if err != nil {
-		return nil, err
-	}
 	return &Drive{App: app, Deployment: *dep, Record: *r, Previous: old.Current, driver: d, selector: sel}, nil
 }
 

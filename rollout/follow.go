@@ -48,7 +48,8 @@ const (
 	EndComplete = "complete" // every live, unheld node is ok
 	EndFailed   = "failed"   // ended, and a node failed, alive or not, or was lost in the middle of its run
 	EndTimeout  = "timeout"  // the time was over before all had ended
-	EndReplaced = "replaced" // another deployment or an abort took its place
+	EndReplaced = "replaced" // another deployment took its place
+	EndAborted  = "aborted"  // an operator ended it
 	EndLost     = "lost"     // Consul was put back from a backup of before it
 )
 
@@ -212,9 +213,16 @@ func (f *Drive) gone(ctx context.Context) string {
 		switch {
 		case err != nil || r == nil || r.Names(f.Deployment.ID):
 			return ""
+		case r.Seq >= f.Record.Seq && r.Rollout == nil && sameRef(r.Current, f.Record.Current):
+			return EndAborted
 		case r.Seq >= f.Record.Seq:
 			return EndReplaced
 		}
 	}
 	return EndLost
+}
+
+// sameRef says whether both name one deployment, or none.
+func sameRef(a, b *Ref) bool {
+	return a == nil && b == nil || a != nil && b != nil && a.ID == b.ID
 }

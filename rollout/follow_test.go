@@ -131,6 +131,15 @@ func TestFollowEnds(t *testing.T) {
 		<-views
 		_, _, err := f.Abort(t.Context(), "chef")
 		must(t, err)
+		f.ended(end, rollout.EndAborted)
+	})
+	t.Run("replaced", func(t *testing.T) {
+		f := newFleet(t, "web-1")
+		views, end := f.follow(f.begin(nil), 0)
+		<-views
+		d, err := f.Begin(t.Context(), request(func(q *rollout.Request) { q.Replace, q.Detach = true, true }))
+		must(t, err)
+		d.Close(t.Context())
 		f.ended(end, rollout.EndReplaced)
 	})
 	t.Run("without a leader in between", func(t *testing.T) {

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"gurney/agent/run"
@@ -124,7 +126,8 @@ func underConsul(p *process) bool {
 }
 
 // applyState is where the run's files go: the configuration's state_dir, or,
-// where none is configured and the default can't be written, the user's own.
+// where none is configured and the default can't be written, the user's own: at
+// home, else where temporary files go.
 func applyState(p *process, cfg *config.Config, path string) (state.Dir, error) {
 	home, err := state.Open(cfg.StateDir)
 	if err == nil || path != "" || cfg.StateDir != config.Default().StateDir {
@@ -132,14 +135,39 @@ func applyState(p *process, cfg *config.Config, path string) (state.Dir, error) 
 	}
 	base := p.getenv("XDG_STATE_HOME")
 	if base == "" {
-		user, herr := os.UserHomeDir()
-		if herr != nil {
-			return state.Dir{}, err
+		if user, err := os.UserHomeDir(); err == nil {
+			base = filepath.Join(user, ".local", "state")
 		}
-		base = filepath.Join(user, ".local", "state")
 	}
-	cfg.StateDir = filepath.Join(base, "gurney")
+	if base != "" {
+		if own, err := state.Open(filepath.Join(base, "gurney")); err == nil {
+			cfg.StateDir = own.Path()
+			return own, nil
+		}
+	}
+	// A watcher's environment may have no home, and its user none at all.
+	cfg.StateDir = filepath.Join(os.TempDir(), fmt.Sprintf("gurney-%d", os.Geteuid()))
+	if err := ownOnly(cfg.StateDir); err != nil {
+		return state.Dir{}, err
+	}
 	return state.Open(cfg.StateDir)
+}
+
+// ownOnly makes a directory where anybody may make one, and says whether it is
+// this user's alone.
+func ownOnly(path string) error {
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.IsDir() || int(st.Uid) != os.Geteuid() || info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("state_dir: %s is not a directory of this user's alone", path)
+	}
+	return nil
 }
 
 // input is what apply was given: one manifest, or the list of consul watch.

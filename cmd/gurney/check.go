@@ -136,17 +136,15 @@ const mendDest = "run as the agent's user, root as a rule, or let it write there
 // is, only a manifest tells: a doubt is no failure where dir is there.
 func (k *checker) dests(dir string) {
 	at := release.CheckWritable(dir, release.Symlink)
-	if at != nil { // a mount point can do without its parent
-		at = release.CheckWritable(dir, release.Rsync)
-	}
+	mirror := at == nil || release.CheckWritable(dir, release.Rsync) == nil // which can do without the parent
 	below := release.CheckWritable(filepath.Join(dir, "app"), release.Symlink)
 	switch {
-	case at != nil && below != nil && release.Nearest(dir) != dir:
+	case !mirror && below != nil && release.Nearest(dir) != dir:
 		k.add(levelFail, "dests", dir+" can't be made: "+below.Error(), mendDest)
-	case at != nil && below != nil:
+	case !mirror && below != nil:
 		k.add(levelWarn, "dests", dir+": "+below.Error(), mendDest)
 	case at != nil && filepath.Dir(dir) != "/": // a top-level directory is hardly ever a dest itself
-		k.add(levelWarn, "dests", dir+" takes releases below it, and none in its own place: "+at.Error(), mendDest)
+		k.add(levelWarn, "dests", dir+" takes releases below it, and in its own place only those of rsync: "+at.Error(), mendDest)
 	default:
 		k.add(levelOK, "dests", dir+" can be written", "")
 	}

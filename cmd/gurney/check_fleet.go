@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"gurney/agent/state"
 	"gurney/artifact"
 	"gurney/chef"
 	"gurney/consul"
@@ -90,7 +91,12 @@ func (k *checker) app(ctx context.Context, store kv.Store, app string) {
 	default:
 		how = "nothing was deployed yet"
 	}
-	if !k.judge(app, err, how+id, "") || id == "" {
+	if here, jerr := state.At(k.cfg.StateDir).Journal(app); err == nil && r != nil && jerr == nil && here.Record != nil && here.Record.Seq > r.Seq {
+		k.add(levelWarn, app, how+id+" in Consul, which is older than what this node knows: it was put back from a backup", "gurney deploy says anew what is to run")
+	} else if !k.judge(app, err, how+id, "") {
+		return
+	}
+	if id == "" {
 		return
 	}
 	d, err := rollout.ReadDeployment(ctx, store, app, id, kv.Default)
@@ -115,11 +121,7 @@ func (k *checker) covered(rawURL string) error {
 	if err != nil {
 		return err
 	}
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return errors.New("its URL can't be parsed")
-	}
-	return allow.Check(u)
+	return allow.CheckRaw(rawURL)
 }
 
 func (k *checker) release(ctx context.Context, m *manifest.Manifest) {

@@ -192,13 +192,15 @@ func follow(ctx context.Context, p *process, drive *rollout.Drive, o followOptio
 			outcome = "done"
 		}
 	}
-	if end != rollout.EndReplaced && end != rollout.EndLost {
+	if end != rollout.EndReplaced && end != rollout.EndAborted && end != rollout.EndLost {
 		drive.End(ctx, view, outcome)
 	}
 	if o.json {
 		err = writeJSON(p.Stdout, endingJSON(view, e, end))
 	} else if end == rollout.EndLost {
 		_, err = fmt.Fprintf(p.Stdout, "Consul was put back from a backup of before this deployment: deploy it again (gurney status %s)\n", drive.App)
+	} else if end == rollout.EndAborted {
+		_, err = fmt.Fprintf(p.Stdout, "it was aborted; nodes that it touched go back: gurney status %s\n", drive.App)
 	} else if end == rollout.EndReplaced {
 		_, err = fmt.Fprintf(p.Stdout, "another deployment of %s took its place: gurney status %s\n", drive.App, drive.App)
 	} else {

@@ -131,7 +131,7 @@ func (l *logsCmd) remote(ctx context.Context, p *process, c *cli) error {
 			}
 		}
 	}
-	if l.Output == "json" {
+	if l.Output == "json" && shown > 0 {
 		return writeJSON(p.Stdout, map[string]any{"app": l.App, "id": id, "nodes": found})
 	}
 	if shown == 0 {

@@ -14,7 +14,9 @@ import (
 	"gurney/agent/state"
 	"gurney/config"
 	"gurney/consul"
+	"gurney/kv"
 	"gurney/report"
+	"gurney/rollout"
 	"gurney/screen"
 )
 
@@ -80,6 +82,10 @@ func (m *maintDisableCmd) Run(ctx context.Context, p *process, c *cli) error {
 	}
 	standings := []agent.Standing{}
 	if !m.Now && (before.On || drained) {
+		// The agent waits for servers that are away, which can be long.
+		if err := reachable(ctx, client, cfg); err != nil {
+			return fmt.Errorf("can't converge first, which --now does without: %w", err)
+		}
 		if standings, err = converge(ctx, p, cfg); err != nil {
 			return err
 		}
@@ -187,6 +193,16 @@ func heldHere(cfg *config.Config) ([]agent.Standing, error) {
 		}
 	}
 	return out, nil
+}
+
+// reachable reads the records as the agent will.
+func reachable(ctx context.Context, client *consul.Client, cfg *config.Config) error {
+	for _, app := range cfg.Apps {
+		if _, err := client.Get(ctx, rollout.AppKey(app), kv.Default); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // converge asks this node's agent to run what it should, past maintenance.
