@@ -260,3 +260,15 @@ func TestExamples(t *testing.T) {
 		}
 	}
 }
+
+// An empty src is none, and without any it takes commands.
+func TestEmptySrc(t *testing.T) {
+	if m, _, err := Parse("m.yml", []byte("src: ''\ncommands: {pre: ['true']}\n"), ParseOptions{}); err != nil || m.Src != "" || len(m.Commands.Pre) != 1 {
+		t.Errorf("%+v, %v", m, err)
+	}
+	for _, text := range []string{"src: ''\n", "src: ''\ndest: /srv/x\nchef: {}\n"} {
+		if _, _, err := Parse("m.yml", []byte(text), ParseOptions{}); err == nil || !strings.Contains(err.Error(), "src") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

@@ -34,7 +34,17 @@ func archiveURL(v *strictyaml.Value, to *string) {
 	}
 }
 
-func (p *parser) src(v *strictyaml.Value) { archiveURL(v, &p.m.Src) }
+// src of nothing is none, as for Stretcher: a template may leave it so.
+func (p *parser) src(v *strictyaml.Value) {
+	var s string
+	switch {
+	case !v.String(&s):
+	case s == "":
+		delete(p.at, "src")
+	default:
+		archiveURL(v, &p.m.Src)
+	}
+}
 
 func (p *parser) checksum(v *strictyaml.Value) {
 	var s string

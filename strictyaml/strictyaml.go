@@ -100,6 +100,9 @@ var (
 	// yamlParser are the errors of the library's parser, which counts lines
 	// from 0 there; its scanner's count from 1.
 	yamlParser = regexp.MustCompile(`^did not find expected (key|'-' indicator|',' or|node content|<)`)
+	// yamlScanner are those that have a line, as the library's reader's and its
+	// resolver's have not.
+	yamlScanner = regexp.MustCompile(`^(found|could not find|did not find|mapping|block)`)
 )
 
 // syntax makes a problem of the YAML library's error. What that quotes may be
@@ -111,6 +114,8 @@ func (d *Doc) syntax(err error) Problem {
 	if m := yamlLine.FindStringSubmatch(msg); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		msg = msg[len(m[0]):]
+	} else if yamlScanner.MatchString(msg) && !yamlParser.MatchString(msg) {
+		line = 1 // which the library leaves out
 	}
 	if yamlParser.MatchString(msg) {
 		line++

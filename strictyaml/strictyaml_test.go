@@ -79,6 +79,7 @@ func TestProblems(t *testing.T) {
 		{"name: x\n wait: *y", "f.yml:2: not YAML: mapping values are not allowed in this context"},
 		{"name: x\nlist: [a,\nwait: 1s\n", "f.yml:2: not YAML: did not find expected ',' or ']'"},
 		{"name: x\nlist:\n - a\n wait: 1s\n", "f.yml:3: not YAML: did not find expected '-' indicator"},
+		{"name: @x", "f.yml:1: not YAML: found character that cannot start any token"},
 		{"]", "f.yml:1: not YAML: did not find expected node content"},
 		{"name: *hunter2", "f.yml: not YAML: unknown anchor (quote a value that begins with *) referenced"},
 	}
