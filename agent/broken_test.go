@@ -26,7 +26,6 @@ func TestBrokenStateIsPutAside(t *testing.T) {
 		"outbox/000000001-chef@x@final0.0.json": `{"name": "chef@x@fi`,
 	} {
 		t.Run(file, func(t *testing.T) {
-			t.Parallel()
 			w := newWorld(t)
 			w.start()
 			w.comes(w.deploy("ok"), report.OK)

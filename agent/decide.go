@@ -28,7 +28,7 @@ type pace struct {
 }
 
 var calm = pace{
-	held: 2 * time.Second, retryMin: time.Second, retryMax: time.Minute,
+	held: 2 * time.Second, retryMin: time.Second, retryMax: 20 * time.Second,
 	worldFirst: 5 * time.Second, worldMost: 5 * time.Minute, worldTime: time.Hour,
 }
 
@@ -51,7 +51,8 @@ func (a *Agent) consider(ctx context.Context, p *app) {
 		if ctx.Err() != nil {
 			return
 		}
-		wait := backoffFor(p.failed, a.pace.retryMin, a.pace.retryMax)
+		// A fleet must not come back all at once when its servers do.
+		wait := a.jittered(backoffFor(p.failed, a.pace.retryMin, a.pace.retryMax))
 		p.failed++
 		p.trouble = err.Error()
 		p.log.Warn().Err(err).Stringer("again_in", wait.Round(time.Millisecond)).Msg("can't decide yet; nothing changes until then")
