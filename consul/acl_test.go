@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,6 +177,128 @@ func TestACLs(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Without a token Consul hides as much, and does not say that it did.
+func TestAnonymous(t *testing.T) {
+	addr, _ := guarded(t)
+	c, ctx := with(t, addr, ""), t.Context()
+	calls := map[string]func() error{
+		"list":             func() error { _, err := c.List(ctx, "failed/chef/1/", kv.Default); return err },
+		"stale list":       func() error { _, err := c.List(ctx, "failed/chef/1/", kv.Stale); return err },
+		"an empty list":    func() error { _, err := c.List(ctx, "failed/chef/2/", kv.Default); return err },
+		"keys":             func() error { _, err := c.Keys(ctx, "", kv.Default); return err },
+		"watch":            func() error { _, _, err := c.ListIndexed(ctx, "failed/", 0, 0); return err },
+		"maintenance":      func() error { _, err := c.Maintenance(ctx); return err },
+		"drained":          func() error { _, _, err := c.Drained(ctx); return err },
+		"services":         func() error { _, err := c.LocalServices(ctx); return err },
+		"targets":          func() error { _, err := c.Targets(ctx, "chef", rollout.Selector{}); return err },
+		"nodes of nobody":  func() error { _, err := c.Targets(ctx, "web", rollout.Selector{}); return err },
+		"nodes by service": func() error { _, err := c.Targets(ctx, "chef", rollout.Selector{Service: "nginx"}); return err },
+	}
+	for name, call := range calls {
+		if err := call(); !errors.Is(err, kv.ErrForbidden) || isTransient(err) || !strings.Contains(err.Error(), "no token is set") {
+			t.Errorf("%s: got %v, want forbidden", name, err)
+		}
+	}
+
+	cl, err := api.NewClient(&api.Config{Address: addr, Token: root})
+	must(t, err)
+	grant := func(name, rules string) {
+		t.Helper()
+		p, _, err := cl.ACL().PolicyCreate(&api.ACLPolicy{Name: name, Rules: rules}, nil)
+		must(t, err)
+		anonymous, _, err := cl.ACL().TokenRead("00000000-0000-0000-0000-000000000002", nil)
+		must(t, err)
+		anonymous.Policies = append(anonymous.Policies, &api.ACLTokenPolicyLink{ID: p.ID})
+		_, _, err = cl.ACL().TokenUpdate(anonymous, nil)
+		must(t, err)
+	}
+	// The agent goes by what it knew of the anonymous token for up to 30 s
+	// (acl.token_ttl).
+	until := func(what string, call func() error) {
+		t.Helper()
+		for err := call(); err != nil; err = call() {
+			if !errors.Is(err, kv.ErrForbidden) {
+				t.Fatalf("%s: %v", what, err)
+			}
+			select {
+			case <-ctx.Done():
+				t.Fatalf("%s: still %v", what, err)
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}
+
+	// What DNS needs, and what many grant.
+	grant("dns", `node_prefix "" { policy = "read" }
+		service_prefix "" { policy = "read" }`)
+	until("maintenance", calls["maintenance"])
+	for _, name := range []string{"drained", "services", "targets", "nodes of nobody", "nodes by service"} {
+		if err := calls[name](); err != nil {
+			t.Errorf("%s, with the right: %v", name, err)
+		}
+	}
+	if m, err := c.Maintenance(ctx); err != nil || m.Reason != "fan" {
+		t.Errorf("maintenance: %+v, %v", m, err)
+	}
+	if list, err := c.Targets(ctx, "chef", rollout.Selector{}); err != nil || len(list) != 1 {
+		t.Errorf("targets: %v, %v", list, err)
+	}
+	if err := calls["keys"](); !errors.Is(err, kv.ErrForbidden) {
+		t.Errorf("keys without the right: %v", err)
+	}
+	must(t, with(t, addr, root).SetMaintenance(ctx, false, ""))
+	if m, err := c.Maintenance(ctx); err != nil || m.On {
+		t.Errorf("an end of maintenance: %+v, %v", m, err)
+	}
+
+	grant("keys", `key_prefix "gurney/" { policy = "read" }`)
+	until("keys", calls["keys"])
+	for name, call := range calls {
+		if err := call(); err != nil {
+			t.Errorf("%s, with the right: %v", name, err)
+		}
+	}
+	if keys, err := c.Keys(ctx, "", kv.Default); err != nil || len(keys) != 2 {
+		t.Errorf("keys: %v, %v", keys, err)
+	}
+}
+
+// A right without a token is asked for once in a while, and not at all of one
+// who has a token or where Consul allows what no rule forbids.
+func TestAskingWhatIsSeenIsCheap(t *testing.T) {
+	for _, test := range []struct {
+		name, token, policy string
+		want                int32
+	}{
+		{"anonymous, deny", "", "deny", 1},
+		{"anonymous, allow", "", "allow", 0},
+		{"no ACLs", "", "", 0},
+		{"a token", "x", "deny", 0},
+	} {
+		var asked atomic.Int32
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/v1/internal/acl/authorize" {
+				asked.Add(1)
+				_, _ = w.Write([]byte(`[{"Allow": true}, {"Allow": true}]`))
+				return
+			}
+			if test.policy != "" {
+				w.Header().Set("X-Consul-Default-Acl-Policy", test.policy)
+			}
+			_, _ = w.Write([]byte("{}"))
+		}))
+		defer srv.Close()
+		c := with(t, srv.URL, test.token)
+		for range 5 {
+			_, err := c.Maintenance(t.Context())
+			must(t, err)
+		}
+		if got := asked.Load(); got != test.want {
+			t.Errorf("%s: it asked %d times, want %d", test.name, got, test.want)
+		}
+	}
 }
 
 func TestProbeSaysOnceThatNobodyIsThere(t *testing.T) {

@@ -37,7 +37,7 @@ func (c *Client) Targets(ctx context.Context, app string, sel rollout.Selector) 
 	if err != nil {
 		return nil, c.wrap(ctx, op, err)
 	}
-	if err := c.whole(meta.ResultsFilteredByACLs, op, `node:read on all nodes, service:read on "gurney"`); err != nil {
+	if err := c.whole(ctx, metaOf(meta, c.dc), op, readNode(""), readService(Service)); err != nil {
 		return nil, err
 	}
 	var services map[string]map[string][]string
@@ -89,12 +89,12 @@ func target(e *api.ServiceEntry) rollout.Target {
 // services finds the services that m selects: by Consul node, by service, the
 // tags.
 func (c *Client) services(ctx context.Context, m matcher) (map[string]map[string][]string, error) {
-	const op, need = "list the services", "service:read and node:read on all of them"
+	const op = "list the services"
 	names, meta, err := c.api.Catalog().Services(c.read(ctx, kv.Default))
 	if err != nil {
 		return nil, c.wrap(ctx, op, err)
 	}
-	if err := c.whole(meta.ResultsFilteredByACLs, op, need); err != nil {
+	if err := c.whole(ctx, metaOf(meta, c.dc), op, readNode(""), readService("")); err != nil {
 		return nil, err
 	}
 	out := make(map[string]map[string][]string)
@@ -107,7 +107,7 @@ func (c *Client) services(ctx context.Context, m matcher) (map[string]map[string
 		if err != nil {
 			return nil, c.wrap(ctx, op, err)
 		}
-		if err := c.whole(meta.ResultsFilteredByACLs, op, need); err != nil {
+		if err := c.whole(ctx, metaOf(meta, c.dc), op, readNode(""), readService("")); err != nil {
 			return nil, err
 		}
 		for _, s := range instances {

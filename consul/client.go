@@ -6,7 +6,8 @@
 //	agent, rollout, cmd ──> Client ──> api.Client ──> the local Consul agent
 //
 // Three rules hold in every method. One call is one request (a lock and
-// Targets say where they need more), so that callers can count what a node
+// Targets say where they need more, and a client without a token asks the local
+// agent now and then what it may see), so that callers can count what a node
 // costs the servers. Nothing is tried again in here: whether an error is
 // worth a retry it says itself (Transient), how often is the caller's
 // business. The caller's context bounds everything.
@@ -55,6 +56,7 @@ type Client struct {
 	dc     string
 	addr   string // for messages only
 	log    zerolog.Logger
+	trust  trust
 }
 
 var (

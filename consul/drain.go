@@ -48,7 +48,7 @@ func (c *Client) Drained(ctx context.Context) (on bool, critical []string, err e
 	if err != nil {
 		return false, nil, c.wrap(ctx, op, err)
 	}
-	if err := c.whole(header.Get(filteredHeader) == "true", op, "node:read and service:read"); err != nil {
+	if err := c.whole(ctx, headerOf(header), op, readNode(nodeOf(checks)), readService("")); err != nil {
 		return false, nil, err
 	}
 	for id, check := range checks {

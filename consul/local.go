@@ -40,7 +40,7 @@ func (c *Client) Maintenance(ctx context.Context) (Maintenance, error) {
 	if check, on := checks[nodeMaintenance]; on {
 		return Maintenance{On: true, Reason: check.Notes}, nil
 	}
-	if err := c.whole(header.Get(filteredHeader) == "true", op, "node:read and service:read"); err != nil {
+	if err := c.whole(ctx, headerOf(header), op, readNode(nodeOf(checks)), readService("")); err != nil {
 		return Maintenance{}, err
 	}
 	for _, id := range slices.Sorted(maps.Keys(checks)) {
@@ -104,7 +104,7 @@ func (c *Client) LocalServices(ctx context.Context) (map[string][]string, error)
 	if err != nil {
 		return nil, c.wrap(ctx, op, err)
 	}
-	if err := c.whole(header.Get(filteredHeader) == "true", op, "service:read"); err != nil {
+	if err := c.whole(ctx, headerOf(header), op, readService("")); err != nil {
 		return nil, err
 	}
 	out := make(map[string][]string, len(list))

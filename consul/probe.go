@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 
 	"gurney/kv"
 	"gurney/rollout"
@@ -87,30 +89,53 @@ func (c *Client) needs(node string, apps []string) []permission {
 	return list
 }
 
+// String is the permission as people speak of it.
+func (p permission) String() string {
+	if p.Segment == "" {
+		return fmt.Sprintf("%s:%s on all", p.Resource, p.Access)
+	}
+	return fmt.Sprintf("%s:%s on %q", p.Resource, p.Access, p.Segment)
+}
+
 // authorized asks Consul about all of list at once.
 func (c *Client) authorized(ctx context.Context, list []permission) []Finding {
-	var answers []struct{ Allow bool }
-	_, err := c.do(ctx, http.MethodPost, "/v1/internal/acl/authorize", nil, list, &answers)
-	var se api.StatusError
-	switch {
-	case errors.As(err, &se) && se.Code == http.StatusUnauthorized: // ACLs are off
-		err = nil
-		for range list {
-			answers = append(answers, struct{ Allow bool }{true})
-		}
-	case err == nil && len(answers) != len(list):
-		err = fmt.Errorf("%d answers to %d questions", len(answers), len(list))
-	}
+	const op = "ask what the token may do"
+	allowed, err := c.allowed(ctx, "", list)
 	if err != nil {
-		return []Finding{{What: "ask what the token may do", Err: c.wrap(ctx, "ask what the token may do", err)}}
+		return []Finding{{What: op, Err: c.wrap(ctx, op, err)}}
 	}
 	var out []Finding
 	for i, p := range list {
-		f := Finding{What: fmt.Sprintf("%s: %s:%s on %q", p.why, p.Resource, p.Access, p.Segment), Driving: p.driving}
-		if !answers[i].Allow {
+		f := Finding{What: fmt.Sprintf("%s: %v", p.why, p), Driving: p.driving}
+		if !allowed[i] {
 			f.Err = kv.ErrForbidden
 		}
 		out = append(out, f)
 	}
 	return out
+}
+
+// allowed asks, for each of list, whether the token has it in dc ("": the
+// agent's own, which then answers without its servers).
+func (c *Client) allowed(ctx context.Context, dc string, list []permission) ([]bool, error) {
+	params := url.Values{}
+	if dc != "" {
+		params.Set("dc", dc)
+	}
+	var answers []struct{ Allow bool }
+	_, err := c.do(ctx, http.MethodPost, "/v1/internal/acl/authorize", params, list, &answers)
+	var se api.StatusError
+	switch {
+	case errors.As(err, &se) && se.Code == http.StatusUnauthorized: // ACLs are off
+		return slices.Repeat([]bool{true}, len(list)), nil
+	case err != nil:
+		return nil, err
+	case len(answers) != len(list):
+		return nil, fmt.Errorf("%d answers to %d questions", len(answers), len(list))
+	}
+	out := make([]bool, len(list))
+	for i, a := range answers {
+		out[i] = a.Allow
+	}
+	return out, nil
 }

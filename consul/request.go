@@ -4,30 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
 
-	"gurney/kv"
-
 	"github.com/hashicorp/consul/api"
 )
-
-// filteredHeader tells of an answer that ACLs have made incomplete. Consul
-// leaves out what a token may not see, with status 200.
-const filteredHeader = "X-Consul-Results-Filtered-By-Acls"
-
-// whole turns an incomplete answer into an error. Half of an answer looks like
-// all of one: a node in service, a breaker that did not trip, a deployment that
-// is complete.
-func (c *Client) whole(filtered bool, op, need string) error {
-	if !filtered {
-		return nil
-	}
-	return &Error{Op: op, Addr: c.addr, Status: http.StatusOK, kind: kv.ErrForbidden, err: errors.New("part of the answer is hidden; needed: " + need)}
-}
 
 // do sends one request that the library can't: it takes no context there, no
 // such parameters, or drops the headers. in is sent as JSON unless it is nil,
