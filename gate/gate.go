@@ -16,6 +16,8 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+
+	"gurney/kv"
 )
 
 // Consul is what the gate asks of it.
@@ -35,7 +37,8 @@ type Lock interface {
 	Unlock(ctx context.Context) error
 }
 
-// What to do while Consul can't be asked.
+// What to do while Consul can't be asked, and where it refuses to say whether the
+// node is in maintenance. The lock's right is never done without.
 const (
 	Run  = "run"
 	Wait = "wait"
@@ -55,8 +58,8 @@ type Options struct {
 
 // Times of the gate.
 const (
-	// Pause is what it waits before it exits in maintenance, so that a
-	// supervisor that restarts it at once does not spin.
+	// Pause is what it waits before it exits in maintenance or for want of a
+	// right, so that a supervisor that restarts it at once does not spin.
 	Pause = 10 * time.Second
 	// askTime bounds one question to the local Consul agent.
 	askTime = 3 * time.Second
@@ -69,6 +72,10 @@ const (
 	// MaxGrace keeps the lock-delay below Consul's limit of a minute.
 	MaxGrace = 45 * time.Second
 )
+
+// Refused is the gate's own exit status where Consul refuses it a right that
+// the start depends on.
+const Refused = 3
 
 // ExitError is how the gate wants to end: the status of CMD, or its own.
 type ExitError struct {
@@ -172,12 +179,20 @@ func (g *gate) maintenance(ctx context.Context) error {
 				return err
 			}
 			return &ExitError{1, nil} // it was said why
+		case g.IfUnreachable == Wait && forbidden(err):
+			g.say(ofMaintenance, "the right to see the node's maintenance is missing: %v; not starting %s", err, g.Command[0])
+			return g.refused(ctx)
 		case g.IfUnreachable == Wait:
 			g.say(ofMaintenance, "maintenance can't be asked for: %v; waiting", err)
 		default:
 			then := "starting all the same"
 			if g.LockKey != "" {
 				then = "going by the lock alone"
+			}
+			if forbidden(err) {
+				// A token that has expired must not take a daemon down on every node.
+				g.say(ofMaintenance, "the right to see the node's maintenance is missing: %v; %s, be it in maintenance or not", err, then)
+				return nil
 			}
 			g.say(ofMaintenance, "maintenance can't be asked for: %v; %s", err, then)
 			return nil
@@ -186,6 +201,18 @@ func (g *gate) maintenance(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// forbidden says that Consul can be asked and that the token may not.
+func forbidden(err error) bool { return errors.Is(err, kv.ErrForbidden) }
+
+// refused ends the gate for want of a right, of which it was told: waiting does
+// not mend a token, and the supervisor's next start reads it anew.
+func (g *gate) refused(ctx context.Context) error {
+	if err := pause(ctx, Pause); err != nil {
+		return err
+	}
+	return &ExitError{Refused, nil}
 }
 
 // ask asks the local agent for the node's maintenance.

@@ -86,8 +86,11 @@ func (g *gate) lock(ctx context.Context) (Lock, error) {
 				return nil, nil
 			}
 			g.say(ofLock, "the lock can't be asked for: %v; waiting", err)
+		case forbidden(err):
+			g.say(ofLock, "the right to hold the lock is missing: %v; not starting %s", err, g.Command[0])
+			return nil, g.refused(ctx)
 		default:
-			return nil, &ExitError{1, err} // waiting does not mend a token
+			return nil, &ExitError{1, err}
 		}
 		if err := pause(ctx, wait); err != nil {
 			return nil, err

@@ -3,11 +3,15 @@ package gate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gurney/kv"
 )
 
 // fake is a Consul whose lock somebody else holds until free is closed.
@@ -17,6 +21,7 @@ type fake struct {
 	deaf     bool        // a query that waits fails at once
 	delay    bool        // nobody holds it: the lock-delay runs
 	silent   atomic.Bool // it takes connections, and says nothing
+	refuses  bool        // the token has no right to anything
 	acquires atomic.Int32
 	queries  atomic.Int32
 }
@@ -45,11 +50,17 @@ func (f *fake) hang(ctx context.Context) error {
 }
 
 func (f *fake) Maintenance(ctx context.Context) (bool, string, error) {
+	if f.refuses {
+		return false, "", fmt.Errorf("read the node's maintenance: %w", kv.ErrForbidden)
+	}
 	return f.maint.Load(), "fan", f.hang(ctx)
 }
 
 func (f *fake) Acquire(ctx context.Context, _, _ string, _ time.Duration) (Lock, error) {
 	f.acquires.Add(1)
+	if f.refuses {
+		return nil, fmt.Errorf("read jobs/cron: %w", kv.ErrForbidden)
+	}
 	if err := f.hang(ctx); err != nil {
 		return nil, err
 	}
@@ -173,6 +184,50 @@ func TestWaitingForASilentConsul(t *testing.T) {
 			if err := <-done; err != nil || time.Since(began) > 20*time.Second {
 				t.Errorf("started after %s: %v", time.Since(began), err)
 			}
+		})
+	}
+}
+
+// A right that is missing is not a Consul out of reach: it is told as what it
+// is, and waiting would not mend it.
+func TestWithoutTheRight(t *testing.T) {
+	for _, test := range []struct {
+		name, lock, ifUnreachable string
+		status                    int // 0: it starts
+		says                      string
+	}{
+		{"maintenance", "", "", 0, "right to see the node's maintenance is missing: read the node's maintenance: not allowed by the ACL token; starting all the same, be it in maintenance or not"},
+		{"maintenance, run", "", Run, 0, "starting all the same"},
+		{"maintenance, wait", "", Wait, Refused, "not starting worker"},
+		{"lock", "jobs/cron", "", Refused, "right to hold the lock is missing: read jobs/cron: not allowed by the ACL token; not starting worker"},
+		{"lock, run", "jobs/cron", Run, Refused, "not starting worker"},
+		{"lock, wait", "jobs/cron", Wait, Refused, "right to see the node's maintenance is missing"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := waiter(&fake{refuses: true})
+				var told strings.Builder
+				g.LockKey, g.IfUnreachable, g.Stderr = test.lock, test.ifUnreachable, &told
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				began := time.Now()
+				err := g.maintenance(ctx)
+				if err == nil && test.lock != "" {
+					_, err = g.lock(ctx)
+				}
+				var exit *ExitError
+				switch took := time.Since(began); {
+				case test.status == 0 && err != nil:
+					t.Errorf("got %v, want it to start", err)
+				case test.status != 0 && (!errors.As(err, &exit) || exit.Status != test.status):
+					t.Errorf("got %v, want exit status %d", err, test.status)
+				case test.status != 0 && took != Pause:
+					t.Errorf("it was gone after %s: a supervisor would spin", took)
+				}
+				if !strings.Contains(told.String(), test.says) {
+					t.Errorf("it says %q, want %q", told.String(), test.says)
+				}
+			})
 		})
 	}
 }
