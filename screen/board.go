@@ -19,19 +19,18 @@ type Board struct {
 	live   bool
 	colour bool
 	began  time.Time
+	size   func() (columns, rows int)
 	lines  int // drawn last
 	last   map[string]string
 }
 
 // NewBoard makes a board for a deployment that began at began.
 func NewBoard(out io.Writer, live, colour bool, began time.Time) *Board {
-	return &Board{out: out, live: live, colour: colour, began: began, last: map[string]string{}}
+	return &Board{out: out, live: live, colour: colour, began: began, last: map[string]string{}, size: func() (int, int) { return drawn(out) }}
 }
 
-const (
-	width     = 79 // columns of a live line: some terminals wrap at the 80th
-	mostLines = 20 // a screen, not a scroll
-)
+// mostLines is a screen, not a scroll.
+const mostLines = 20
 
 // Show draws v.
 func (b *Board) Show(v rollout.View) {
@@ -39,18 +38,22 @@ func (b *Board) Show(v rollout.View) {
 		b.plain(v)
 		return
 	}
-	var lines []string
-	lines = append(lines, cut(b.bar(v), width), "") // a line that wraps would be two to go up
-	hidden := 0
+	width, rows := b.size()
+	most := max(min(mostLines, rows-4), 3)                              // one more may follow, and the cursor stands below
+	lines := []string{cut(bar(v, v.At.Sub(b.began), width), width), ""} // a line that wraps would be two to go up
+	names, hidden := 0, 0
+	for _, n := range v.Nodes {
+		names = max(names, utf8.RuneCountInString(n.Node)) // of all, so that the columns stand still
+	}
 	for _, n := range v.Nodes {
 		if n.Standing == rollout.Done {
 			continue
 		}
-		if len(lines) >= mostLines {
+		if len(lines) >= most {
 			hidden++
 			continue
 		}
-		lines = append(lines, b.node(v, n))
+		lines = append(lines, b.node(v, n, names, width))
 	}
 	if hidden > 0 {
 		lines = append(lines, fmt.Sprintf("  … and %d more", hidden))
@@ -75,18 +78,19 @@ func (b *Board) Done() {
 	b.lines = 0
 }
 
-// up goes back over what was drawn, and clears from there to the end.
+// up goes back over what was drawn, and clears from there to the end. A ^C that
+// the terminal echoed has moved the cursor away from the margin.
 func (b *Board) up(s *strings.Builder) {
 	if b.lines > 0 {
-		fmt.Fprintf(s, "\x1b[%dA\x1b[J", b.lines)
+		fmt.Fprintf(s, "\r\x1b[%dA\x1b[J", b.lines)
 	}
 }
 
 const barWidth = 24
 
 // bar gives way to the counts where there is no room for both.
-func (b *Board) bar(v rollout.View) string {
-	text := counts(v, true) + "  " + report.Duration(v.At.Sub(b.began).Truncate(time.Second))
+func bar(v rollout.View, took time.Duration, width int) string {
+	text := counts(v, true) + "  " + report.Duration(took.Truncate(time.Second))
 	columns := min(barWidth, width-2-utf8.RuneCountInString(text))
 	if columns < 4 || len(v.Nodes) == 0 {
 		return text
@@ -115,19 +119,30 @@ func counts(v rollout.View, whole bool) string {
 }
 
 const (
-	nameWidth  = 24
 	stateWidth = 11 // interrupted
-	textWidth  = 29
+	sinceWidth = 7
+	leastText  = 10 // less says nothing
+	gap        = 2
 )
 
-func (b *Board) node(v rollout.View, n rollout.NodeView) string {
+// node is a line of at most width columns. The name stays whole, for somebody
+// may want to copy it: the others give way to it, the text first.
+func (b *Board) node(v rollout.View, n rollout.NodeView, names, width int) string {
 	state, text := describe(n)
 	since := ""
 	if n.Result != nil && n.Result.Start > 0 {
 		since = report.Duration(v.At.Sub(time.UnixMilli(n.Result.Start)).Truncate(time.Second))
 	}
-	line := fmt.Sprintf("  %-*s  %s  %-*s  %7s", nameWidth, cut(n.Node, nameWidth),
-		b.paint(n.Standing, fmt.Sprintf("%-*s", stateWidth, state)), textWidth, cut(text, textWidth), since)
+	names = min(names, width-gap-gap-stateWidth)
+	line := fmt.Sprintf("  %-*s  %s", names, cut(n.Node, names), b.paint(n.Standing, fmt.Sprintf("%-*s", stateWidth, state)))
+	left := width - gap - names - gap - stateWidth
+	texts := left - gap - gap - sinceWidth
+	switch {
+	case texts >= leastText:
+		line += fmt.Sprintf("  %-*s  %*s", texts, cut(text, texts), sinceWidth, since)
+	case left >= gap+sinceWidth:
+		line += fmt.Sprintf("  %*s", sinceWidth, since)
+	}
 	return strings.TrimRight(line, " ")
 }
 
@@ -159,10 +174,6 @@ func (b *Board) paint(s rollout.Standing, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-// plainWidth bounds what a line in a pipe says of a node: a failure's whole
-// error comes once, at the end.
-const plainWidth = 72
-
 // plain writes a line for each node whose state changed.
 func (b *Board) plain(v rollout.View) {
 	for _, n := range v.Nodes {
@@ -172,7 +183,7 @@ func (b *Board) plain(v rollout.View) {
 			continue
 		}
 		b.last[n.Node] = key
-		line := fmt.Sprintf("%s  %s  %s  %s", v.At.UTC().Format("15:04:05"), n.Node, state, cut(text, plainWidth))
+		line := fmt.Sprintf("%s  %s  %s  %s", v.At.UTC().Format("15:04:05"), n.Node, state, text)
 		_, _ = fmt.Fprintln(b.out, strings.TrimRight(line, " "))
 	}
 }

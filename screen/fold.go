@@ -6,10 +6,11 @@ import (
 )
 
 // Fold puts text behind lead, and breaks its lines at blanks so that they fit
-// on a screen; lines after the first are indented by so many columns. A word
+// into so many columns; lines after the first are indented by so many columns. A word
 // that is too long for the rest of a line stands whole on one of its own, for
 // somebody may want to copy it.
-func Fold(lead string, indent int, text string) string {
+func Fold(columns int, lead string, indent int, text string) string {
+	width := columns - 1 // some terminals wrap at the last
 	margin := strings.Repeat(" ", indent)
 	var b strings.Builder
 	b.WriteString(lead)

@@ -24,7 +24,7 @@ func TestFold(t *testing.T) {
 		{"FAIL  an-app-with-a-name-of-its-own  ", strings.Repeat("é", 60), "FAIL  an-app-with-a-name-of-its-own\n                  " + strings.Repeat("é", 60) + "\n"},
 		{lead, "read " + digest + " now", lead + "read\n" + digest + "\n                  now\n"},
 	} {
-		if got := Fold(c.lead, indent, c.text); got != c.want {
+		if got := Fold(80, c.lead, indent, c.text); got != c.want {
 			t.Errorf("got\n%swant\n%s", got, c.want)
 		}
 	}
@@ -36,12 +36,12 @@ func TestFoldWords(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		words := rapid.SliceOf(rapid.StringMatching(`[a-zé/]{1,100}`)).Draw(t, "words")
 		lead := rapid.StringMatching(`[a-z]{1,40}`).Draw(t, "lead")
-		got := Fold(lead+"  ", 18, strings.Join(words, rapid.SampledFrom([]string{" ", "\n"}).Draw(t, "between")))
+		got := Fold(80, lead+"  ", 18, strings.Join(words, rapid.SampledFrom([]string{" ", "\n"}).Draw(t, "between")))
 		if all := strings.Join(append([]string{lead}, words...), " "); strings.Join(strings.Fields(got), " ") != all {
 			t.Fatalf("%q became\n%s", all, got)
 		}
 		for line := range strings.SplitSeq(got, "\n") {
-			if n := utf8.RuneCountInString(line); n > width && strings.ContainsAny(line, " ") {
+			if n := utf8.RuneCountInString(line); n >= 80 && strings.ContainsAny(line, " ") {
 				t.Fatalf("%d columns: %s", n, line)
 			}
 			if strings.HasSuffix(line, " ") {

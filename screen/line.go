@@ -53,7 +53,8 @@ func (l *Line) Set(text string) {
 	if !l.live || time.Since(l.shown) < lineEvery {
 		return
 	}
-	l.text, l.shown = cut(text, width), time.Now()
+	columns, _ := drawn(l.out)
+	l.text, l.shown = cut(text, columns), time.Now()
 	_, _ = fmt.Fprint(l.out, eraseLine+l.text)
 }
 
@@ -72,6 +73,9 @@ func cut(text string, width int) string {
 	runes := []rune(text)
 	if len(runes) <= width {
 		return text
+	}
+	if width < 1 {
+		return ""
 	}
 	return string(runes[:width-1]) + "…"
 }

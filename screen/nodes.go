@@ -11,9 +11,13 @@ import (
 	"gurney/rollout"
 )
 
-// WriteNodes is the table of nodes in a deployment.
-func WriteNodes(w io.Writer, v rollout.View, now time.Time) {
-	const most, gaps = 12, 2 * 5 // columns of a node JSON's name; of what stands between cells
+// WriteNodes is the table of nodes in a deployment. On a terminal what there is
+// to say of a node takes what the others leave; names stay whole.
+func WriteNodes(w io.Writer, v rollout.View, now time.Time) { writeNodes(w, v, now, Columns(w)) }
+
+// writeNodes cuts nothing where there are 0 columns.
+func writeNodes(w io.Writer, v rollout.View, now time.Time, columns int) {
+	const most, gaps = 12, 5 * gap // columns of a node JSON's name; of what stands between cells
 	head := []string{"node", "state", "json", "since", ""}
 	widths := make([]int, len(head)-1)
 	var rows [][]string
@@ -28,10 +32,12 @@ func WriteNodes(w io.Writer, v rollout.View, now time.Time) {
 			}
 			since = report.Duration(now.Sub(time.UnixMilli(at)).Truncate(time.Second)) + " ago"
 		}
-		rows = append(rows, []string{cut(n.Node, nameWidth), state, cut(json, most), since, text})
+		if columns > 0 {
+			json = cut(json, most)
+		}
+		rows = append(rows, []string{n.Node, state, json, since, text})
 	}
-	// The text takes what the others leave of 80 columns.
-	left := 80 - gaps
+	left := columns - gaps
 	for i := range widths {
 		widths[i] = len(head[i])
 		for _, r := range rows {
@@ -40,7 +46,9 @@ func WriteNodes(w io.Writer, v rollout.View, now time.Time) {
 		left -= widths[i]
 	}
 	for _, r := range rows {
-		r[len(r)-1] = cut(r[len(r)-1], left)
+		if columns > 0 {
+			r[len(r)-1] = cut(r[len(r)-1], max(left, 1))
+		}
 	}
 	WriteTable(w, head, rows)
 }

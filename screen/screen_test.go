@@ -111,14 +111,52 @@ func TestEndings(t *testing.T) {
 	}
 }
 
-func TestNodesFitEightyColumns(t *testing.T) {
-	long := node(strings.Repeat("long-name-", 5), rollout.Failed, ago(19, nginx))
+// A name stays whole wherever it is shown, and a pipe gets all that there is.
+func TestNodes(t *testing.T) {
+	long := node("web-i-0a1b2c3d4e5f60718", rollout.Failed, ago(19, nginx))
 	long.Result.NodeJSON = strings.Repeat("long", 10)
+	v := view(webA, webC, batch, app, db, badA, old, long)
+	for name, columns := range map[string]int{"pipe": 0, "120": 120, "80": 80, "70": 70} {
+		var b bytes.Buffer
+		writeNodes(&b, v, noon, columns)
+		golden(t, "nodes-"+name+".txt", b.String())
+		plain(t, b.String())
+		if columns > 0 {
+			narrow(t, b.String(), columns)
+		}
+	}
+	one := node(strings.Repeat("long-name-", 9), rollout.Failed, ago(19, nginx))
+	for _, columns := range []int{0, 20, 80} {
+		var b bytes.Buffer
+		writeNodes(&b, view(one), noon, columns)
+		if !strings.Contains(b.String(), one.Node) {
+			t.Errorf("in %d columns the name is cut:\n%s", columns, b.String())
+		}
+	}
 	var b bytes.Buffer
-	WriteNodes(&b, view(webA, webC, batch, app, db, badA, old, long), noon)
-	golden(t, "nodes.txt", b.String())
-	plain(t, b.String())
-	narrow(t, b.String(), 80)
+	WriteNodes(&b, v, noon) // a buffer is no terminal
+	golden(t, "nodes-pipe.txt", b.String())
+}
+
+func TestHead(t *testing.T) {
+	d := rollout.Deployment{App: "chef", ID: "20261123-1404-9f2c", URL: "s3://acme/chef/manifest.yml", SHA256: "5b8e", By: "alice@ops1"}
+	const what = "chef  20261123-1404-9f2c  s3://acme/chef/manifest.yml  sha256 5b8e…"
+	for _, c := range []struct {
+		columns   int
+		why, want string
+	}{
+		{0, "", what + "  by alice@ops1\n"},
+		{80, "", what + "\nby alice@ops1\n"},
+		{82, "", what + "  by alice@ops1\n"},
+		{0, "TLS", what + "  by alice@ops1\n\"TLS\"\n"},
+		{80, "TLS", what + "\n\"TLS\"  by alice@ops1\n"},
+	} {
+		var b bytes.Buffer
+		d.Why = c.why
+		if writeHead(&b, d, c.columns); b.String() != c.want {
+			t.Errorf("%q in %d columns:\n%swant\n%s", c.why, c.columns, b.String(), c.want)
+		}
+	}
 }
 
 // A pipe gets a line for each change, and nothing twice.
@@ -140,21 +178,42 @@ func TestBoardInAPipe(t *testing.T) {
 // A terminal's lines are drawn in place: as many are taken back as were
 // drawn, and none is so long that it would wrap into two.
 func TestBoardOnATerminal(t *testing.T) {
-	var b bytes.Buffer
-	board := NewBoard(&b, true, false, noon.Add(-72*time.Second))
-	board.Show(view(webA, webC, batch, app, db, badA))
-	golden(t, "board-live.txt", strings.ReplaceAll(b.String(), "\x1b", "^["))
-	drawn := strings.Count(b.String(), "\n")
-	narrow(t, b.String(), 79)
-	b.Reset()
-	board.Done()
-	if want := fmt.Sprintf("\x1b[%dA\x1b[J", drawn); b.String() != want {
-		t.Errorf("%d lines were drawn, and taken back by %q, want %q", drawn, b.String(), want)
+	long := node("web-i-0a1b2c3d4e5f60718", rollout.Running, ago(19, report.Result{State: report.Accepted}))
+	for name, columns := range map[string]int{"": 80, "-60": 60, "-30": 30} {
+		var b bytes.Buffer
+		board := NewBoard(&b, true, false, noon.Add(-72*time.Second))
+		if columns != 80 { // what one counts for that does not say
+			board.size = func() (int, int) { return columns - 1, 24 }
+		}
+		board.Show(view(webA, webC, batch, app, db, badA, long))
+		golden(t, "board-live"+name+".txt", strings.ReplaceAll(b.String(), "\x1b", "^["))
+		lines := strings.Count(b.String(), "\n")
+		narrow(t, b.String(), columns-1)
+		b.Reset()
+		board.Done()
+		// From the margin: an echoed ^C has moved the cursor.
+		if want := fmt.Sprintf("\r\x1b[%dA\x1b[J", lines); b.String() != want {
+			t.Errorf("%d lines were drawn, and taken back by %q, want %q", lines, b.String(), want)
+		}
+		b.Reset()
+		board.Done()
+		if b.Len() > 0 {
+			t.Errorf("a second end writes %q", b.String())
+		}
 	}
-	b.Reset()
-	board.Done()
-	if b.Len() > 0 {
-		t.Errorf("a second end writes %q", b.String())
+}
+
+func TestBoardOfALowTerminal(t *testing.T) {
+	var nodes []rollout.NodeView
+	for range 30 {
+		nodes = append(nodes, webC)
+	}
+	var b bytes.Buffer
+	board := NewBoard(&b, true, false, noon)
+	board.size = func() (int, int) { return 79, 10 }
+	board.Show(view(nodes...))
+	if lines := strings.Count(b.String(), "\n"); lines > 8 {
+		t.Errorf("%d lines: a terminal of 10 can't go back over them", lines)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"gurney/screen"
 )
 
 // promoteCmd makes the rollout that is on current.
@@ -90,7 +92,7 @@ func (r *retryCmd) Run(ctx context.Context, p *process, c *cli) error {
 	}
 	defer drive.Close(ctx)
 	if r.Output == "text" {
-		header(p.Stdout, drive.Deployment)
+		screen.WriteHead(p.Stdout, drive.Deployment)
 	}
 	if r.Detach {
 		return (&deployCmd{Output: r.Output}).detached(p, drive)

@@ -77,7 +77,7 @@ func (d *deployCmd) Run(ctx context.Context, p *process, c *cli) error {
 	}
 	defer drive.Close(ctx)
 	if d.Output == "text" {
-		header(p.Stdout, drive.Deployment)
+		screen.WriteHead(p.Stdout, drive.Deployment)
 	}
 	if d.Detach {
 		return d.detached(p, drive)
@@ -134,13 +134,6 @@ func operator(p *process) string {
 		return name
 	}
 	return name + "@" + host
-}
-
-func header(w io.Writer, d rollout.Deployment) {
-	_, _ = fmt.Fprintf(w, "%s  %s  %s  sha256 %.4s…  by %s\n", d.App, d.ID, d.URL, d.SHA256, d.By)
-	if d.Why != "" {
-		_, _ = fmt.Fprintf(w, "%q\n", d.Why)
-	}
 }
 
 func (d *deployCmd) detached(p *process, drive *rollout.Drive) error {

@@ -79,8 +79,8 @@ func colour(p *process, f *os.File) bool {
 // folded on a terminal, to be read there, and unbroken elsewhere.
 func put(p *process, lead string, indent int, text string) error {
 	out := lead + strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", indent)) + "\n"
-	if terminal(p.Stdout) {
-		out = screen.Fold(lead, indent, text)
+	if columns := screen.Columns(p.Stdout); columns > 0 {
+		out = screen.Fold(columns, lead, indent, text)
 	}
 	_, err := io.WriteString(p.Stdout, out)
 	return err
