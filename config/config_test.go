@@ -196,6 +196,33 @@ gurney.yml:1:21: apps: chef stands there twice
 	}
 }
 
+// A token that somebody brings along stands in for the node's, in whichever way
+// the node has it; Gurney's own variables come before Consul's.
+func TestTokenOfTheEnvironment(t *testing.T) {
+	const inFile, inTokenFile = "consul: {token: node}", "consul: {token_file: /etc/token}"
+	for _, c := range []struct {
+		doc         string
+		env         map[string]string
+		token, file string
+	}{
+		{inTokenFile, map[string]string{"CONSUL_HTTP_TOKEN": "mine"}, "mine", ""},
+		{inFile, map[string]string{"CONSUL_HTTP_TOKEN": "mine"}, "mine", ""},
+		{inTokenFile, map[string]string{"GURNEY_CONSUL_TOKEN": "mine", "CONSUL_HTTP_TOKEN": "other"}, "mine", ""},
+		{inFile, map[string]string{"GURNEY_CONSUL_TOKEN_FILE": "/mine", "CONSUL_HTTP_TOKEN": "other"}, "", "/mine"},
+		{inTokenFile, map[string]string{"CONSUL_HTTP_TOKEN": ""}, "", "/etc/token"},
+		{inTokenFile, nil, "", "/etc/token"},
+		{"{}", map[string]string{"CONSUL_HTTP_TOKEN": "mine"}, "", ""}, // the client reads it itself
+	} {
+		got, msg := load(t, c.doc, c.env)
+		if msg != "" || got.Consul.Token != c.token || got.Consul.TokenFile != c.file {
+			t.Errorf("%s, %v: %+v, %s", c.doc, c.env, got.Consul, msg)
+		}
+	}
+	if _, msg := load(t, inTokenFile, map[string]string{"CONSUL_HTTP_TOKEN": "a b"}); msg != "environment: CONSUL_HTTP_TOKEN: must have no spaces or line ends" {
+		t.Errorf("got %s", msg)
+	}
+}
+
 func TestEnvironmentBeatsFile(t *testing.T) {
 	doc := "apps: [a]\nlisten: 127.0.0.1:1\nconsul: {token_file: /etc/token, prefix: fleet}\nhttp: {headers: {Authorization: x}}\nlimits: {files: 5, bytes: 1kB}\n"
 	c, msg := load(t, doc, map[string]string{

@@ -136,6 +136,7 @@ func (c *Config) environment(env func(string) (string, bool), places map[string]
 			bad = append(bad, strictyaml.Problem{File: "environment", Key: name, Msg: err.Error()})
 		}
 	}
+	c.consulsToken(env, places)
 	// Who brings a token of his own means it instead of the node's.
 	switch inEnv := func(key string) bool { return places[key].variable != "" }; {
 	case inEnv("consul.token") && !inEnv("consul.token_file"):
@@ -144,6 +145,22 @@ func (c *Config) environment(env func(string) (string, bool), places map[string]
 		c.Consul.Token = ""
 	}
 	return bad
+}
+
+// consulsToken takes Consul's own variable for a token that the file has, but
+// not for Gurney's own variables. Where neither has one, the client finds it.
+func (c *Config) consulsToken(env func(string) (string, bool), places map[string]place) {
+	const name = "CONSUL_HTTP_TOKEN"
+	if env == nil || c.Consul.Token == "" && c.Consul.TokenFile == "" {
+		return
+	}
+	if places["consul.token"].variable != "" || places["consul.token_file"].variable != "" {
+		return
+	}
+	if text, _ := env(name); text != "" { // to Consul an empty one is none
+		c.Consul.Token = text
+		places["consul.token"] = place{variable: name}
+	}
 }
 
 // fillText is fill for one string; lists have commas in it.
