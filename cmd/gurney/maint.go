@@ -25,7 +25,7 @@ import (
 type maintCmd struct {
 	Enable  maintEnableCmd  `cmd:"" help:"Put this node into maintenance."`
 	Disable maintDisableCmd `cmd:"" help:"Converge, then end this node's maintenance."`
-	Status  maintStatusCmd  `cmd:"" default:"1" help:"Say whether this node is in maintenance, and what waits for its end."`
+	Status  maintStatusCmd  `cmd:"" default:"withargs" help:"Say whether this node is in maintenance, and what waits for its end."`
 }
 
 type maintEnableCmd struct {
