@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
 
 	"github.com/alecthomas/kong"
 	kongcompletion "github.com/jotaen/kong-completion"
@@ -13,9 +15,32 @@ type completionCmd struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
 }
 
-func (c *completionCmd) Run(ctx context.Context, kctx *kong.Context) error {
+func (c *completionCmd) Run(ctx context.Context, p *process, kctx *kong.Context) error {
+	if c.Shell == "fish" {
+		bin, err := os.Executable()
+		if err == nil {
+			_, err = fmt.Fprintf(p.Stdout, fishScript, bin)
+		}
+		return err
+	}
 	return (&kongcompletion.Completion{Shell: c.Shell, Code: true}).Run(kctx)
 }
+
+// fishScript is kong-completion's, and offers files where gurney has nothing to
+// say, as bash and zsh do by their own.
+const fishScript = `function __complete_gurney
+    set -lx COMP_LINE (commandline -cp)
+    test -z (commandline -ct)
+    and set COMP_LINE "$COMP_LINE "
+    set -l found (%[1]s)
+    if test (count $found) -gt 0
+        printf '%%s\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
+end
+complete -f -c gurney -a "(__complete_gurney)"
+`
 
 // complete answers a shell that asks what could come next: it calls gurney
 // with the line so far in COMP_LINE, and without arguments of its own.
