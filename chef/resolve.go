@@ -41,6 +41,9 @@ func Resolve(dir string, h Host) (Choice, error) {
 	if err != nil {
 		return Choice{}, err
 	}
+	if len(stems) == 0 {
+		return Choice{}, fmt.Errorf("there is no *.json in %s: it must be the folder of the node JSON files", dir)
+	}
 	if prefix != "" {
 		return byPrefix(dir, stems, prefix, from)
 	}
@@ -110,14 +113,10 @@ func stems(dir string) ([]string, error) {
 }
 
 func list(stems []string) string {
-	switch n := len(stems); {
-	case n == 0:
-		return "there is none at all"
-	case n > candidatesShown:
+	if n := len(stems); n > candidatesShown {
 		return fmt.Sprintf("there are %s and %d more", strings.Join(stems[:candidatesShown], ", "), n-candidatesShown)
-	default:
-		return "there are " + strings.Join(stems, ", ")
 	}
+	return "there are " + strings.Join(stems, ", ")
 }
 
 func uniq(names []string) []string {

@@ -3,9 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"gurney/event"
+	"gurney/strictyaml"
 )
 
 // appArg is the app that a command is about. Kong calls AfterApply: what is
@@ -35,6 +39,23 @@ func (f *filled) UnmarshalText(text []byte) error {
 		return errors.New("must not be empty: leave the flag out where it is not meant")
 	}
 	*f = filled(text)
+	return nil
+}
+
+// duration reads a flag as the configuration reads its values: a number without
+// a unit is told which to write. 0 needs none, as ever in a flag.
+func duration(ctx *kong.DecodeContext, target reflect.Value) error {
+	t, err := ctx.Scan.PopValue("duration")
+	if err != nil {
+		return err
+	}
+	var d time.Duration
+	if text := t.String(); text != "0" {
+		if d, err = strictyaml.ParseDuration(text); err != nil {
+			return err
+		}
+	}
+	target.SetInt(int64(d))
 	return nil
 }
 

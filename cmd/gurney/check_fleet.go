@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"gurney/agent/state"
 	"gurney/artifact"
@@ -19,8 +21,14 @@ import (
 	"gurney/rollout"
 )
 
-// mendACL mends a missing right.
-const mendACL = "give the token docs/consul-policy.hcl"
+// mendACL mends a missing right. The policy names chef alone.
+func mendACL(apps []string) string {
+	const mend = "give the token docs/consul-policy.hcl"
+	if slices.ContainsFunc(apps, func(app string) bool { return app != "chef" }) {
+		return mend + `, with a line event "APP" for each of ` + strings.Join(apps, ", ")
+	}
+	return mend
+}
 
 // consul looks at Consul, and through it at what the apps' current manifests
 // ask of this node.
@@ -34,7 +42,7 @@ func (k *checker) consul(ctx context.Context) {
 	mend := "is the Consul agent on this node running?"
 	switch {
 	case errors.Is(err, kv.ErrForbidden):
-		mend = mendACL
+		mend = mendACL(k.cfg.Apps)
 	case self.Node != "" && self.Leader == "":
 		err = fmt.Errorf("%s, node %s: no leader", client.Addr(), self.Node)
 		mend = "do Consul's servers have a quorum?"
@@ -69,7 +77,7 @@ func (k *checker) acl(findings []consul.Finding) {
 			deploys = "but not to deploy"
 		default:
 			lacks = true
-			k.add(levelFail, "acl", fmt.Sprintf("%s: %v", f.What, f.Err), mendACL)
+			k.add(levelFail, "acl", fmt.Sprintf("%s: %v", f.What, f.Err), mendACL(k.cfg.Apps))
 		}
 	}
 	if !lacks {

@@ -18,6 +18,8 @@ import (
 // What mends a source.
 const (
 	mendS3   = "attach docs/s3-policy.json to the role"
+	mendKeys = "its credentials are not known there, or no longer: AWS_ACCESS_KEY_ID and its secret, AWS_SESSION_TOKEN, ~/.aws"
+	mendTime = "this machine's clock is wrong"
 	mendGS   = "give the node a service account, or set GOOGLE_APPLICATION_CREDENTIALS"
 	mendHTTP = "http.headers can bring what it asks for"
 	mendFile = "mount or make it, for the agent's user, or take it out of sources"
@@ -125,7 +127,16 @@ func (k *checker) read(ctx context.Context, u *url.URL) error {
 
 func sourceMend(err error) string {
 	var answer *artifact.SourceError
-	if errors.As(err, &answer) && answer.Status == http.StatusForbidden && answer.Code != "" {
+	if !errors.As(err, &answer) || answer.Code == "" {
+		return ""
+	}
+	switch answer.Code {
+	case "SignatureDoesNotMatch", "InvalidAccessKeyId", "InvalidToken", "ExpiredToken":
+		return mendKeys
+	case "RequestTimeTooSkewed":
+		return mendTime
+	}
+	if answer.Status == http.StatusForbidden {
 		return mendS3
 	}
 	return ""

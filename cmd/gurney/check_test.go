@@ -68,3 +68,16 @@ func TestOccupied(t *testing.T) {
 		t.Errorf("nothing is there, got %d bytes", got)
 	}
 }
+
+// The policy that ships names chef: who has another app must write its name.
+func TestMendOfTheToken(t *testing.T) {
+	const policy = "give the token docs/consul-policy.hcl"
+	for want, apps := range map[string][]string{
+		policy: {"chef"},
+		policy + `, with a line event "APP" for each of chef, web`: {"chef", "web"},
+	} {
+		if got := mendACL(apps); got != want {
+			t.Errorf("%v: %s, want %s", apps, got, want)
+		}
+	}
+}

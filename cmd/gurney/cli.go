@@ -7,9 +7,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -106,6 +108,7 @@ func newParser(c *cli, stdout, stderr io.Writer) *kong.Kong {
 		kong.Description("Carries a release to every node of a Consul fleet, runs chef-solo there, and tells what became of it."),
 		kong.Vars{"version": "gurney " + version, "config": defaultConfigFile},
 		kong.ExplicitGroups(groups),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration)),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(leave(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 80}),

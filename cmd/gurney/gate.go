@@ -14,7 +14,7 @@ import (
 type gateCmd struct {
 	UnlessMaint   bool          `help:"Don't start while the node is in maintenance: say why, wait 10 s, exit 1."`
 	Lock          filled        `placeholder:"KEY" help:"Run on one node of the fleet: hold this key of Consul's KV, as it stands, while COMMAND runs."`
-	IfUnreachable string        `enum:",run,wait" default:"" placeholder:"run|wait" help:"While Consul can't be asked (default: run for maintenance, wait for the lock)."`
+	IfUnreachable *string       `enum:"run,wait" placeholder:"run|wait" help:"While Consul can't be asked (default: run for maintenance, wait for the lock)."`
 	Grace         time.Duration `default:"10s" placeholder:"D" help:"Between TERM and KILL once the lock is lost (${default})."`
 	Command       []string      `arg:"" help:"The daemon, after --."`
 }
@@ -39,8 +39,12 @@ func (g *gateCmd) Run(ctx context.Context, p *process, c *cli) error {
 	if err != nil {
 		return err
 	}
+	var unreachable string
+	if g.IfUnreachable != nil {
+		unreachable = *g.IfUnreachable
+	}
 	err = gate.Pass(ctx, gate.Options{
-		Command: g.Command, UnlessMaint: g.UnlessMaint, LockKey: string(g.Lock), Value: nodeName(cfg), IfUnreachable: g.IfUnreachable,
+		Command: g.Command, UnlessMaint: g.UnlessMaint, LockKey: string(g.Lock), Value: nodeName(cfg), IfUnreachable: unreachable,
 		Grace: g.Grace, Consul: gatekeeper{node{client}}, Stderr: p.Stderr,
 	})
 	var exit *gate.ExitError

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +35,22 @@ type publishCmd struct {
 	Format   string   `enum:"tar.zst,tar.gz" default:"tar.zst" help:"tar.zst or tar.gz (${default})."`
 	Exclude  []string `placeholder:"PATTERN" sep:"none" help:"Leave out what matches, such as .git (again for more)."`
 	Output   string   `short:"o" enum:"text,json" default:"text" help:"text or json."`
+}
+
+// AfterApply is kong's hook: what is wrong with the manifest that publish writes
+// itself is wrong with the flag, not with a file that nobody has.
+func (b *publishCmd) AfterApply() error {
+	switch {
+	case b.Manifest != "":
+		return nil
+	case !filepath.IsAbs(b.Dest) && !strings.Contains(b.Dest, "{{"): // a template is rendered on the node
+		return fmt.Errorf("--dest %s: an absolute path is wanted", b.Dest)
+	case b.App != "":
+		if err := validApp(b.App); err != nil {
+			return fmt.Errorf("--app: %w", err)
+		}
+	}
+	return nil
 }
 
 func (b *publishCmd) Run(ctx context.Context, p *process, c *cli) error {
