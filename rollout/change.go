@@ -140,8 +140,8 @@ func (d *Driver) Abort(ctx context.Context, app string) (aborted Ref, current *R
 	return old.Rollout.Ref, r.Current, nil
 }
 
-// Retry asks nodes (none given: all) to run the deployment that failed on
-// them again: the rollout that is on, else current. It deletes their markers
+// Retry asks nodes (none given: all where it failed, or that were lost in the
+// middle of it) to run the deployment again: the rollout that is on, else current. It deletes their markers
 // in the transaction that asks them. A node that is not there is refused: nobody
 // would answer.
 func (d *Driver) Retry(ctx context.Context, app string, nodes []string) (*Drive, error) {
@@ -180,14 +180,15 @@ func (d *Driver) Retry(ctx context.Context, app string, nodes []string) (*Drive,
 }
 
 // known refuses nodes that neither obey app, as far as the selector picks them,
-// nor have reported of the deployment.
+// nor have reported of the deployment; and where none are named, a deployment that
+// failed nowhere.
 func (d *Driver) known(ctx context.Context, app string, ref Ref, sel Selector, nodes []string) error {
-	if len(nodes) == 0 {
-		return nil
-	}
 	v, err := d.Look(ctx, app, ref, sel)
 	if err != nil {
 		return err
+	}
+	if len(nodes) == 0 && v.Counts[Failed] == 0 && !slices.ContainsFunc(v.Nodes, NodeView.MidRun) {
+		return refused("%s failed on no node: there is nothing to retry; gurney retry %s NODE runs it again on one", ref.ID, app)
 	}
 	for _, name := range nodes {
 		if !slices.ContainsFunc(v.Nodes, func(n NodeView) bool { return n.Node == name }) {

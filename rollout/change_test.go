@@ -180,6 +180,26 @@ func (r *racing) Txn(ctx context.Context, ops ...kv.Op) error {
 	return r.Store.Txn(ctx, ops...)
 }
 
+// Where it failed on nobody there is nothing to retry without names; but a node
+// that was lost in the middle of its run is a reason.
+func TestRetryOfWhatDidNotFail(t *testing.T) {
+	f := newFleet(t, "web-1", "web-2")
+	d := f.begin(nil)
+	f.says(d.Deployment.ID, "web-1", done)
+	before := f.record()
+	_, err := f.Retry(t.Context(), "chef", nil)
+	var refused *rollout.RefusedError
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "failed on no node") {
+		t.Errorf("got %v", err)
+	}
+	if r := f.record(); r.Seq != before.Seq {
+		t.Errorf("the record was changed: %+v", r)
+	}
+	f.says(d.Deployment.ID, "gone-1", accepted)
+	_, err = f.Retry(t.Context(), "chef", nil)
+	must(t, err)
+}
+
 // A name that nobody has is refused, and nobody is asked.
 func TestRetryOfANodeThatIsNotThere(t *testing.T) {
 	f := newFleet(t, "db-1", "web-1")

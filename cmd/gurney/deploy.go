@@ -138,9 +138,19 @@ func operator(p *process) string {
 
 func (d *deployCmd) detached(p *process, drive *rollout.Drive) error {
 	if d.Output == "json" {
-		return writeJSON(p.Stdout, map[string]any{"app": drive.App, "id": drive.Deployment.ID, "seq": drive.Record.Seq})
+		return writeJSON(p.Stdout, map[string]any{"app": drive.App, "id": drive.Deployment.ID, "seq": drive.Record.Seq, "promoted": drive.Settled()})
 	}
-	_, err := fmt.Fprintf(p.Stdout, "not followed: gurney status %s shows how it goes\n", drive.App)
+	app := drive.App
+	stands := fmt.Sprintf("not promoted: gurney promote %s does that, or gurney abort %s ends it", app, app)
+	switch {
+	case drive.Settled():
+		stands = app + " is now " + drive.Deployment.ID
+	case drive.Deployment.Dry:
+		stands = "a dry run: gurney abort " + app + " ends it"
+	case drive.Parks():
+		stands = fmt.Sprintf("parked on the selected nodes: gurney promote %s, or gurney abort %s", app, app)
+	}
+	_, err := fmt.Fprintf(p.Stdout, "%s\nnot followed: gurney status %s shows how it goes\n", stands, app)
 	return err
 }
 

@@ -78,6 +78,10 @@ func (n *nodesCmd) Run(ctx context.Context, p *process, c *cli) error {
 		}
 		return nil
 	}
+	if len(nodes) == 0 {
+		_, _ = fmt.Fprintln(p.Stderr, "gurney: there is none: nodes are those that run gurney agent"+n.among())
+		return nil
+	}
 	var rows [][]string
 	for _, one := range nodes {
 		state := "alive"
@@ -95,6 +99,14 @@ func (n *nodesCmd) Run(ctx context.Context, p *process, c *cli) error {
 	}
 	screen.WriteTable(p.Stdout, []string{"node", "address", "apps", "state"}, rows)
 	return nil
+}
+
+// among says that the flags may have left out all there are.
+func (n *nodesCmd) among() string {
+	if n.App == "" && n.Role == "" && n.selector().IsZero() {
+		return ""
+	}
+	return ", and that the flags select"
 }
 
 // selected is what the flags select. A role is a whole tag, not part of one.

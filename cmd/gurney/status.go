@@ -116,6 +116,8 @@ func rolloutNote(s *rollout.Status) string {
 	switch {
 	case s.Last != nil && s.Last.Dry && s.Rollout.Ended():
 		parts = append(parts, "a dry run, and over: gurney abort "+s.App)
+	case len(s.Rollout.Nodes) == 0:
+		parts = append(parts, "no node takes it: gurney abort "+s.App)
 	case s.Rollout.Complete():
 		parts = append(parts, "complete, not promoted: gurney promote "+s.App)
 	case s.Rollout.Ended() && s.Rollout.Counts[rollout.Failed] == 0:
