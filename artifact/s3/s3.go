@@ -12,11 +12,13 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"gurney/artifact"
 )
@@ -59,10 +61,27 @@ func New(ctx context.Context, o Options) (*Store, error) {
 			so.BaseEndpoint = aws.String(o.Endpoint)
 		}
 		so.UsePathStyle = o.PathStyle
+		so.HTTPClient = direct{transport(so.HTTPClient)}
 		// Gurney proves every archive by its own checksum; the SDK's would
 		// warn about each ranged answer that has none.
 		so.DisableLogOutputChecksumValidationSkipped = true
 	})}, nil
+}
+
+// direct sends requests and follows no redirect. The SDK's own client follows
+// 307 and 308 to any host: whoever answers could lead out of the sources, and
+// such a host's bytes would be taken for the bucket's.
+type direct struct{ http.RoundTripper }
+
+// Do implements aws.HTTPClient.
+func (d direct) Do(r *http.Request) (*http.Response, error) { return d.RoundTrip(r) }
+
+// transport is the one that the SDK would send with: it knows of AWS_CA_BUNDLE.
+func transport(c aws.HTTPClient) http.RoundTripper {
+	if b, ok := c.(*awshttp.BuildableClient); ok {
+		return b.GetTransport()
+	}
+	return awshttp.NewBuildableClient().GetTransport()
 }
 
 // object splits s3://bucket/key. Leading slashes of the key come off, and no
@@ -155,11 +174,24 @@ func status(err error) int {
 	return 0
 }
 
+// redirect says where an answer would have led.
+func redirect(err error) string {
+	var answer *smithyhttp.ResponseError
+	if !errors.As(err, &answer) || answer.HTTPStatusCode()/100 != 3 {
+		return ""
+	}
+	to, err := answer.Response.Location()
+	if err != nil {
+		return "" // none, or nothing that can be shown without its secrets
+	}
+	return " (it redirects to " + artifact.Redact(to) + ", and S3's redirects are not followed)"
+}
+
 // wrap says what S3 said, without the SDK's request ids and host names.
 func wrap(u *url.URL, err error) error {
 	e := &artifact.SourceError{URL: artifact.Redact(u), Status: status(err), Err: err}
 	var api smithy.APIError
-	var send *url.Error
+	var send *smithyhttp.RequestSendError
 	if errors.As(err, &send) {
 		e.Err = send.Err // the rest is operation names and empty request ids
 	}
@@ -169,7 +201,7 @@ func wrap(u *url.URL, err error) error {
 		if m := api.ErrorMessage(); m != "" && m != text {
 			text += ": " + m
 		}
-		e.Err = errors.New(text)
+		e.Err = errors.New(text + redirect(err))
 		switch e.Code {
 		case "SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "RequestTimeTooSkewed":
 			e.Wait = true

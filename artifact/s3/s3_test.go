@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -292,6 +293,50 @@ func TestErrors(t *testing.T) {
 		if want := map[bool]int{true: 3, false: 1}[c.world]; asked != want {
 			t.Errorf("%d %s: asked %d times, want %d", c.status, c.code, asked, want)
 		}
+	}
+}
+
+// TestRedirects: whatever an S3 server answers, no other is asked, nor is the
+// same one elsewhere; and what the answer says of it has no secret.
+func TestRedirects(t *testing.T) {
+	s, store := newServer(t)
+	var asked atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		_, _ = io.WriteString(w, "src: evil\n")
+	}))
+	defer other.Close()
+	for _, c := range []struct{ to, says string }{
+		{other.URL + "/evil.yml?sig=hunter2", "it redirects to " + other.URL + "/evil.yml"},
+		{"/acme/elsewhere.yml?sig=hunter2", "it redirects to " + s.URL + "/acme/elsewhere.yml"},
+		{"http://[hunter2", "TemporaryRedirect"},
+		{"", "TemporaryRedirect"},
+	} {
+		for _, status := range []int{301, 302, 303, 307, 308} {
+			s.fault = func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+				if strings.HasSuffix(r.URL.Path, "/elsewhere.yml") {
+					asked.Add(1)
+					return
+				}
+				if c.to != "" {
+					w.Header().Set("Location", c.to)
+				}
+				answer(w, status, "TemporaryRedirect", "Please re-send this request to the specified temporary endpoint.")
+			}
+			u := at(t, "s3://acme/m.yml")
+			data, _, err := fetcher(store).Read(t.Context(), u, 99)
+			_, _, exists := store.Exists(t.Context(), u)
+			put := store.Put(t.Context(), u, strings.NewReader("x"), "")
+			if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%d to %q: %q, err = %v, want %s", status, c.to, data, err, c.says)
+			}
+			if exists == nil || put == nil || strings.Contains(exists.Error()+put.Error(), "hunter2") {
+				t.Errorf("%d to %q: exists: %v, put: %v", status, c.to, exists, put)
+			}
+		}
+	}
+	if n := asked.Load(); n > 0 {
+		t.Errorf("redirects were followed %d times", n)
 	}
 }
 
