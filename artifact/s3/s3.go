@@ -33,14 +33,17 @@ type Options struct {
 
 // Store is a client. It is safe for concurrent use, and asks for credentials
 // when it is first used.
-type Store struct{ client *s3.Client }
+type Store struct{ client *client }
 
 // fallbackRegion is signed with where nothing names a region: a server of
 // one's own has none, and Amazon answers with the right one.
 const fallbackRegion = "us-east-1"
 
 // New makes a client. It sends nothing.
-func New(ctx context.Context, o Options) (*Store, error) {
+func New(ctx context.Context, o Options) (*Store, error) { return newStore(ctx, o, transport) }
+
+// newStore is New with a transport made of the SDK's own client.
+func newStore(ctx context.Context, o Options, transport func(aws.HTTPClient) http.RoundTripper) (*Store, error) {
 	var load []func(*config.LoadOptions) error
 	if o.Region != "" {
 		load = append(load, config.WithRegion(o.Region))
@@ -56,7 +59,7 @@ func New(ctx context.Context, o Options) (*Store, error) {
 	if cfg.Region == "" {
 		cfg.Region = fallbackRegion
 	}
-	return &Store{s3.NewFromConfig(cfg, func(so *s3.Options) {
+	sdk := s3.NewFromConfig(cfg, func(so *s3.Options) {
 		if o.Endpoint != "" {
 			so.BaseEndpoint = aws.String(o.Endpoint)
 		}
@@ -65,7 +68,8 @@ func New(ctx context.Context, o Options) (*Store, error) {
 		// Gurney proves every archive by its own checksum; the SDK's would
 		// warn about each ranged answer that has none.
 		so.DisableLogOutputChecksumValidationSkipped = true
-	})}, nil
+	})
+	return &Store{&client{Client: sdk, region: cfg.Region, custom: sdk.Options().BaseEndpoint != nil}}, nil
 }
 
 // direct sends requests and follows no redirect. The SDK's own client follows
@@ -149,7 +153,8 @@ func (s *Store) Put(ctx context.Context, u *url.URL, body io.Reader, contentType
 	return nil
 }
 
-// Exists says whether the object is there, and how large it is.
+// Exists says whether the object is there, and how large it is. The answer to
+// HEAD has no words: where it is a refusal, they are asked for by a GET.
 func (s *Store) Exists(ctx context.Context, u *url.URL) (size int64, found bool, err error) {
 	bucket, key, err := object(u)
 	if err != nil {
@@ -158,6 +163,17 @@ func (s *Store) Exists(ctx context.Context, u *url.URL) (size int64, found bool,
 	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key})
 	if status(err) == http.StatusNotFound {
 		return 0, false, nil
+	}
+	if code := status(err); code >= 300 && code < 500 {
+		body, info, err := s.Open(ctx, u, 0, 1, "")
+		var source *artifact.SourceError
+		switch {
+		case errors.As(err, &source) && source.Code == "NoSuchKey":
+			return 0, false, nil
+		case err != nil:
+			return 0, false, err
+		}
+		return info.Size, true, body.Close()
 	}
 	if err != nil {
 		return 0, false, wrap(u, err)
@@ -177,7 +193,7 @@ func status(err error) int {
 // redirect says where an answer would have led.
 func redirect(err error) string {
 	var answer *smithyhttp.ResponseError
-	if !errors.As(err, &answer) || answer.HTTPStatusCode()/100 != 3 {
+	if !errors.As(err, &answer) || answer.HTTPStatusCode()/100 != 3 || regionIn(err) != "" {
 		return ""
 	}
 	to, err := answer.Response.Location()
@@ -197,11 +213,7 @@ func wrap(u *url.URL, err error) error {
 	}
 	if errors.As(err, &api) {
 		e.Code = api.ErrorCode()
-		text := e.Code
-		if m := api.ErrorMessage(); m != "" && m != text {
-			text += ": " + m
-		}
-		e.Err = errors.New(text + redirect(err))
+		e.Err = errors.New(words(e.Status, api) + redirect(err))
 		switch e.Code {
 		case "SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "RequestTimeTooSkewed":
 			e.Wait = true
@@ -214,5 +226,22 @@ func wrap(u *url.URL, err error) error {
 		e.Status = 0
 		e.Err = fmt.Errorf("no AWS credentials: attach a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (%s)", why)
 	}
+	var elsewhere *regionError
+	if errors.As(err, &elsewhere) {
+		e.Err = fmt.Errorf("%w%s", e.Err, elsewhere.mend())
+	}
 	return e
+}
+
+// words are the code and the message of an answer. Where it had neither, the
+// SDK takes the status for both.
+func words(status int, api smithy.APIError) string {
+	code, message := api.ErrorCode(), api.ErrorMessage()
+	if text := http.StatusText(status); message == text && code == strings.ReplaceAll(text, " ", "") {
+		return strings.TrimSpace(fmt.Sprintf("%d %s", status, text))
+	}
+	if message == "" || message == code {
+		return code
+	}
+	return code + ": " + message
 }
