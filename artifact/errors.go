@@ -75,6 +75,19 @@ func transient(err error) bool {
 	return errors.As(err, &t) && t.Transient()
 }
 
+// Ended is why ctx ended what was done with u; nil while ctx lives. net/http
+// gives the context's cause in the place of what the network did, and a time
+// that is over is the world's fault, whatever the cause says of itself.
+func Ended(ctx context.Context, u *url.URL) error {
+	switch err := ctx.Err(); {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return &SourceError{URL: Redact(u), Err: context.Cause(ctx), Wait: true}
+	}
+	return context.Cause(ctx)
+}
+
 // FormatError is an archive that is broken, or of a kind that is not read.
 type FormatError struct {
 	What string

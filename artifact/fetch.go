@@ -90,6 +90,9 @@ func (f *Fetcher) Read(ctx context.Context, u *url.URL, most int64) (data []byte
 		if err == nil && info.Size > int64(len(data)) && int64(len(data)) <= most {
 			err = io.ErrUnexpectedEOF
 		}
+		if end := Ended(ctx, u); err != nil && end != nil {
+			return end
+		}
 		if err != nil {
 			return &SourceError{URL: Redact(u), Err: err, Wait: NetworkTransient(err)}
 		}

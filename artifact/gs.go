@@ -73,6 +73,9 @@ func (g *GS) Open(ctx context.Context, u *url.URL, offset, length int64, ifMatch
 		return nil, Info{}, &SourceError{URL: Redact(u), Err: errors.New("a bucket and an object are wanted, as gs://bucket/object")}
 	}
 	client, endpoint, err := g.connect(ctx)
+	if end := Ended(ctx, u); err != nil && end != nil {
+		return nil, Info{}, end
+	}
 	if err != nil {
 		return nil, Info{}, &SourceError{URL: Redact(u), Err: err}
 	}

@@ -79,6 +79,9 @@ func get(client *http.Client, req *http.Request, u *url.URL, offset, length int6
 		if errors.As(err, &refused) {
 			return nil, Info{}, fmt.Errorf("%s redirects to %w", Redact(u), refused)
 		}
+		if end := Ended(req.Context(), u); end != nil {
+			return nil, Info{}, end
+		}
 		var ue *url.Error // repeats the URL, with its secrets
 		if errors.As(err, &ue) {
 			err = ue.Err

@@ -106,6 +106,72 @@ func TestStalledServers(t *testing.T) {
 	})
 }
 
+// errOver is a cause that says nothing of itself, as the end of a run's time.
+var errOver = errors.New("the time is over")
+
+// TestDeadline: where a server keeps silent until the time is over, the error
+// tells of that, and does not claim that trying again can't help.
+func TestDeadline(t *testing.T) {
+	check := func(t *testing.T, u *url.URL, f *Fetcher) {
+		t.Helper()
+		for way, fetch := range ways {
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errOver)
+			defer cancel()
+			stage := t.TempDir()
+			err := fetch(ctx, f, u, stage)
+			var claim interface{ Transient() bool }
+			if !errors.Is(err, errOver) && !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &claim) && !claim.Transient() || strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("%s: err = %v, claims %v", way, err, claim)
+			}
+			if left := entriesOf(t, stage); len(left) > 0 {
+				t.Errorf("%s left: %q", way, left)
+			}
+		}
+	}
+	for silence, handler := range silences {
+		for _, scheme := range []string{"http", "gs"} {
+			t.Run(scheme+" "+silence, func(t *testing.T) {
+				server := httptest.NewServer(handler)
+				defer server.Close()
+				u, err := url.Parse(server.URL + "/x?token=s3cret")
+				must(t, err)
+				f := webFetcher(t)
+				if scheme == "gs" {
+					t.Setenv("STORAGE_EMULATOR_HOST", server.URL)
+					f.Sources["gs"] = NewGS()
+					u = &url.URL{Scheme: "gs", Host: "acme", Path: "/x"}
+				}
+				check(t, u, f)
+			})
+		}
+	}
+	for _, scheme := range []string{"http", "https"} {
+		t.Run("a "+scheme+" server that does not even speak", func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			must(t, err)
+			defer func() { _ = l.Close() }()
+			check(t, &url.URL{Scheme: scheme, Host: l.Addr().String(), Path: "/x"}, webFetcher(t))
+		})
+	}
+	t.Run("while it waits to try again", func(t *testing.T) {
+		o := newOrigin(t, nil)
+		o.statuses = []int{503, 503, 503}
+		f := webFetcher(t)
+		f.Wait = time.Hour
+		check(t, o.parsed("/x"), f)
+	})
+	t.Run("an answer that came is told", func(t *testing.T) {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Hour, errOver)
+		defer cancel()
+		o := newOrigin(t, nil)
+		o.statuses = []int{404}
+		_, _, err := webFetcher(t).Read(ctx, o.parsed("/x"), 9)
+		if err == nil || transient(err) || !strings.Contains(err.Error(), "404") {
+			t.Errorf("err = %v", err)
+		}
+	})
+}
+
 // TestSlowIsNotStalled: who reads slowly, and a server that sends a little
 // now and then, are no stalls.
 func TestSlowIsNotStalled(t *testing.T) {

@@ -116,7 +116,7 @@ func (s *Store) Open(ctx context.Context, u *url.URL, offset, length int64, ifMa
 		return http.NoBody, artifact.Info{URL: artifact.Redact(u)}, nil // an empty object
 	}
 	if err != nil {
-		return nil, artifact.Info{}, wrap(u, err)
+		return nil, artifact.Info{}, wrap(ctx, u, err)
 	}
 	info := artifact.Info{Size: -1, ETag: aws.ToString(out.ETag), URL: artifact.Redact(u)}
 	if out.ContentLength != nil {
@@ -148,7 +148,7 @@ func (s *Store) Put(ctx context.Context, u *url.URL, body io.Reader, contentType
 		Bucket: &bucket, Key: &key, Body: body, ContentType: &contentType,
 	})
 	if err != nil {
-		return wrap(u, err)
+		return wrap(ctx, u, err)
 	}
 	return nil
 }
@@ -176,7 +176,7 @@ func (s *Store) Exists(ctx context.Context, u *url.URL) (size int64, found bool,
 		return info.Size, true, body.Close()
 	}
 	if err != nil {
-		return 0, false, wrap(u, err)
+		return 0, false, wrap(ctx, u, err)
 	}
 	return aws.ToInt64(out.ContentLength), true, nil
 }
@@ -203,8 +203,9 @@ func redirect(err error) string {
 	return " (it redirects to " + artifact.Redact(to) + ", and S3's redirects are not followed)"
 }
 
-// wrap says what S3 said, without the SDK's request ids and host names.
-func wrap(u *url.URL, err error) error {
+// wrap says what S3 said, without the SDK's request ids and host names; or why
+// ctx ended, where that came first.
+func wrap(ctx context.Context, u *url.URL, err error) error {
 	e := &artifact.SourceError{URL: artifact.Redact(u), Status: status(err), Err: err}
 	var api smithy.APIError
 	var send *smithyhttp.RequestSendError
@@ -225,6 +226,9 @@ func wrap(u *url.URL, err error) error {
 		// The status is that of the machine's metadata: S3 was not asked.
 		e.Status = 0
 		e.Err = fmt.Errorf("no AWS credentials: attach a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (%s)", why)
+	}
+	if end := artifact.Ended(ctx, u); end != nil && e.Status == 0 {
+		return end
 	}
 	var elsewhere *regionError
 	if errors.As(err, &elsewhere) {

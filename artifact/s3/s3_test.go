@@ -388,6 +388,51 @@ func TestOutOfReach(t *testing.T) {
 			t.Errorf("err = %v, want it to speak of credentials", err)
 		}
 	})
+	t.Run("a deadline", func(t *testing.T) {
+		over := errors.New("the time is over") // says nothing of itself
+		done := make(chan struct{})            // the SDK asks for credentials beyond the caller's time
+		silent := func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+			select {
+			case <-r.Context().Done():
+			case <-done:
+			}
+		}
+		check := func(what string, store *Store) {
+			t.Helper()
+			for call, do := range map[string]func(context.Context) error{
+				"open": func(ctx context.Context) error {
+					_, _, err := store.Open(ctx, at(t, "s3://acme/x"), 0, -1, "")
+					return err
+				},
+				"read": func(ctx context.Context) error {
+					_, _, err := fetcher(store).Read(ctx, at(t, "s3://acme/x"), 99)
+					return err
+				},
+				"exists": func(ctx context.Context) error { _, _, err := store.Exists(ctx, at(t, "s3://acme/x")); return err },
+				"put": func(ctx context.Context) error {
+					return store.Put(ctx, at(t, "s3://acme/x"), strings.NewReader("x"), "")
+				},
+			} {
+				ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, over)
+				err := do(ctx)
+				cancel()
+				var source *artifact.SourceError
+				if !errors.Is(err, over) || !errors.As(err, &source) || !source.Transient() || err.Error() != "s3://acme/x: the time is over" {
+					t.Errorf("%s, %s: err = %v", what, call, err)
+				}
+			}
+		}
+		s, store := newServer(t)
+		t.Cleanup(func() { close(done) }) // before the server closes
+		s.fault = silent
+		check("S3", store)
+		for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_CONTAINER_CREDENTIALS_FULL_URI": s.URL} {
+			t.Setenv(name, value)
+		}
+		store, err := New(t.Context(), Options{Endpoint: s.URL, PathStyle: true})
+		must(t, err)
+		check("who gives credentials", store)
+	})
 	t.Run("a cancel", func(t *testing.T) {
 		s, store := newServer(t)
 		ctx, cancel := context.WithCancel(t.Context())
