@@ -42,6 +42,10 @@ func (e *SourceError) Error() string { return e.URL + ": " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *SourceError) Unwrap() error { return e.Err }
 
+// ErrNoRanges is an answer with the whole, where a range from the middle was
+// asked for: some server of a pool does not know them.
+var ErrNoRanges = errors.New("the server does not know ranges any more")
+
 // Transient says whether trying again can help.
 func (e *SourceError) Transient() bool { return e.Wait }
 

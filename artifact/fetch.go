@@ -132,15 +132,19 @@ func (f *Fetcher) Spool(ctx context.Context, u *url.URL, sum Digest, path string
 }
 
 // whole opens u and lets take read it from the beginning; again where its
-// bytes broke off and could not be resumed.
+// bytes broke off and could not be resumed; in one stream where a server that
+// gave a range gives no more.
 func (f *Fetcher) whole(ctx context.Context, u *url.URL, take func(context.Context, *object) error) error {
+	inOne := false
 	err := f.retry(ctx, "fetch "+Redact(u), func() error {
-		o, err := f.open(ctx, u)
+		o, err := f.open(ctx, u, inOne)
 		if err != nil {
 			return &settledError{err} // opening was retried already
 		}
 		defer func() { _ = o.body.Close() }() // where take did not come to it
-		return take(ctx, o)
+		err = take(ctx, o)
+		inOne = inOne || errors.Is(err, ErrNoRanges)
+		return err
 	})
 	var settled *settledError
 	if errors.As(err, &settled) {

@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -283,4 +286,75 @@ func TestBandwidth(t *testing.T) {
 			t.Errorf("err = %v after %v", err, took)
 		}
 	})
+}
+
+// TestRangesEnd: behind a balancer one server may know ranges and the next
+// none. The download begins anew, in one stream; nothing of what was unpacked
+// or hashed before stays. Where that breaks too it is the world's fault.
+func TestRangesEnd(t *testing.T) {
+	archive := tarOf(t, file("a", noise(200_000)), file("b", noise(300_000)))
+	for _, c := range []struct {
+		name   string
+		broken bool
+	}{{"and the whole comes", false}, {"and the whole breaks off", true}} {
+		for way, fetch := range map[string]func(*Fetcher, *url.URL, string) error{
+			"unpack": func(f *Fetcher, u *url.URL, dir string) error {
+				stats, err := f.Unpack(t.Context(), u, sumOf("sha256", archive), dir)
+				if err == nil && (stats.Fetched != int64(len(archive)) || stats.Files != 2) {
+					t.Errorf("stats are %+v", stats)
+				}
+				return err
+			},
+			"spool": func(f *Fetcher, u *url.URL, dir string) error {
+				return f.Spool(t.Context(), u, sumOf("sha256", archive), filepath.Join(dir, "a"))
+			},
+		} {
+			t.Run(way+" "+c.name, func(t *testing.T) {
+				var ranges, wholes atomic.Int32
+				o := newOrigin(t, archive)
+				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					switch asked := r.Header.Get("Range"); {
+					case asked == "":
+						wholes.Add(1)
+						if c.broken {
+							w.Header().Set("Content-Length", strconv.Itoa(len(archive)))
+							_, _ = w.Write(archive[:1000])
+							_ = http.NewResponseController(w).Flush()
+							panic(http.ErrAbortHandler)
+						}
+					case ranges.Add(1) > 3: // some are on disk by then
+						w.Header().Set("ETag", o.etag)
+						_, _ = w.Write(archive)
+						return
+					}
+					o.ServeHTTP(w, r)
+				}))
+				defer server.Close()
+				f := webFetcher(t)
+				f.Part, f.Workers, f.Retries = 50_000, 1, 3
+				u, err := url.Parse(server.URL + "/x")
+				must(t, err)
+				dir := t.TempDir()
+				err = fetch(f, u, dir)
+				if c.broken {
+					if err == nil || !transient(err) || ranges.Load() != 4 || wholes.Load() != 2 {
+						t.Errorf("err = %v after %d ranges and %d wholes", err, ranges.Load(), wholes.Load())
+					}
+					if left := entriesOf(t, dir); len(left) > 0 {
+						t.Errorf("left: %q", left)
+					}
+					return
+				}
+				must(t, err)
+				if ranges.Load() != 4 || wholes.Load() != 1 {
+					t.Errorf("%d ranges and %d wholes were asked for", ranges.Load(), wholes.Load())
+				}
+				if way == "unpack" {
+					if got := entriesOf(t, dir); len(got) != 2 || got[0] != "f a "+brief(noise(200_000)) || got[1] != "f b "+brief(noise(300_000)) {
+						t.Errorf("got %q", got)
+					}
+				}
+			})
+		}
+	}
 }

@@ -109,7 +109,7 @@ func get(client *http.Client, req *http.Request, u *url.URL, offset, length int6
 		_ = resp.Body.Close()
 		return http.NoBody, info, nil
 	case resp.StatusCode == http.StatusOK:
-		err = errors.New("the server does not know ranges any more")
+		err = ErrNoRanges
 	default:
 		err = errors.New(strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))))
 	}

@@ -23,8 +23,8 @@ type object struct {
 }
 
 // open asks for the first part: the answer tells the size, and whether the
-// rest can be had in parts too.
-func (f *Fetcher) open(ctx context.Context, u *url.URL) (*object, error) {
+// rest can be had in parts too. Where inOne says so it asks for the whole.
+func (f *Fetcher) open(ctx context.Context, u *url.URL, inOne bool) (*object, error) {
 	src, err := f.source(u)
 	if err != nil {
 		return nil, err
@@ -34,12 +34,19 @@ func (f *Fetcher) open(ctx context.Context, u *url.URL) (*object, error) {
 		o.part = defaultPart
 	}
 	o.bufs = newBuffers(o.part, 2*o.workers())
+	first := o.part
+	if inOne {
+		first = -1
+	}
 	err = f.retry(ctx, "open "+Redact(u), func() error {
-		o.body, o.info, err = f.request(ctx, src, u, 0, o.part, "")
+		o.body, o.info, err = f.request(ctx, src, u, 0, first, "")
 		return err
 	})
 	if err != nil {
 		return nil, err
+	}
+	if inOne {
+		o.info.Ranges = false
 	}
 	if o.info.Ranges && o.info.ETag == "" && o.info.Size > o.part {
 		// Without a tag, two ranges could be of two objects: read it as one.
@@ -214,9 +221,9 @@ func (o *object) fetchPart(ctx context.Context, offset, length int64, body io.Re
 	switch {
 	case !errors.As(err, &se):
 		return c, err
-	case se.Changed:
+	case se.Changed, errors.Is(se, ErrNoRanges):
 		again := *se
-		again.Wait = true // begin anew with what stands there now
+		again.Wait = true // begin anew, with what stands there now or in one stream
 		return nil, &again
 	}
 	return nil, &settledError{err}

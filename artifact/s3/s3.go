@@ -122,6 +122,10 @@ func (s *Store) Open(ctx context.Context, u *url.URL, offset, length int64, ifMa
 	if out.ContentLength != nil {
 		info.Size = *out.ContentLength
 	}
+	if offset > 0 && out.ContentRange == nil {
+		_ = out.Body.Close()
+		return nil, artifact.Info{}, &artifact.SourceError{URL: artifact.Redact(u), Status: http.StatusOK, Err: artifact.ErrNoRanges}
+	}
 	if _, total, ok := strings.Cut(aws.ToString(out.ContentRange), "/"); ok {
 		if _, err := fmt.Sscan(total, &info.Size); err == nil {
 			info.Ranges = true

@@ -250,6 +250,27 @@ func TestChangedInMidDownload(t *testing.T) {
 	}
 }
 
+// TestRangesEnd: a server that gives one range and then the whole is read anew,
+// in one stream.
+func TestRangesEnd(t *testing.T) {
+	body, sum := archive(t, "app")
+	s, store := newServer(t)
+	u := at(t, "s3://acme/app.tar.gz")
+	must(t, store.Put(t.Context(), u, bytes.NewReader(body), ""))
+	s.fault = func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if !strings.HasPrefix(r.Header.Get("Range"), "bytes=0-") {
+			r.Header.Del("Range")
+		}
+		next.ServeHTTP(w, r)
+	}
+	f := fetcher(store)
+	f.Part = 500_000
+	stats, err := f.Unpack(t.Context(), u, sum, t.TempDir())
+	if err != nil || stats.Fetched != int64(len(body)) {
+		t.Errorf("%+v, err = %v", stats, err)
+	}
+}
+
 // TestErrors: what S3 answers is said in its own words, without what only its
 // support can read, and judged by whose fault it is.
 func TestErrors(t *testing.T) {
