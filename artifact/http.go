@@ -43,7 +43,9 @@ func (h *HTTP) redirect(req *http.Request, via []*http.Request) error {
 		return err
 	}
 	req.Header.Del("Referer") // it has the query of where we come from
+	req.Host = via[0].Host
 	if hostOf(req.URL) != hostOf(via[0].URL) || req.URL.Scheme != via[0].URL.Scheme {
+		req.Host = ""
 		for name := range h.headers {
 			req.Header.Del(name)
 		}
@@ -59,6 +61,9 @@ func (h *HTTP) Open(ctx context.Context, u *url.URL, offset, length int64, ifMat
 	}
 	for name, value := range h.headers {
 		req.Header.Set(name, value)
+		if strings.EqualFold(name, "Host") {
+			req.Host = value // net/http passes over the header
+		}
 	}
 	return get(h.client, req, u, offset, length, ifMatch)
 }

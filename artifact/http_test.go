@@ -115,6 +115,47 @@ func TestHeadersAndEncoding(t *testing.T) {
 	must(t, err)
 }
 
+// TestHostHeader: a configured Host is sent, as long as it is the same server
+// that is asked.
+func TestHostHeader(t *testing.T) {
+	got := map[string]string{}
+	note := func(w http.ResponseWriter, r *http.Request) { got[r.URL.Path] = r.Host; _, _ = w.Write([]byte("x")) }
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		note(w, r)
+	}))
+	defer other.Close()
+	var server *httptest.Server
+	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/relative":
+			http.Redirect(w, r, "/from-relative", http.StatusFound)
+		case "/absolute":
+			http.Redirect(w, r, server.URL+"/from-absolute", http.StatusFound)
+		case "/away":
+			http.Redirect(w, r, other.URL+"/gone", http.StatusFound)
+		default:
+			note(w, r)
+		}
+	}))
+	defer server.Close()
+	for _, name := range []string{"Host", "host"} {
+		clear(got)
+		f := webFetcher(t)
+		f.Sources["http"] = NewHTTP(AllowAll(), map[string]string{name: "files.internal"})
+		for _, path := range []string{"/direct", "/relative", "/absolute", "/away"} {
+			u, err := url.Parse(server.URL + path)
+			must(t, err)
+			_, _, err = f.Read(t.Context(), u, 9)
+			must(t, err)
+		}
+		for path, want := range map[string]string{"/direct": "files.internal", "/from-relative": "files.internal", "/from-absolute": "files.internal", "/gone": strings.TrimPrefix(other.URL, "http://")} {
+			if got[path] != want {
+				t.Errorf("%s: %s is asked as %q, want %q", name, path, got[path], want)
+			}
+		}
+	}
+}
+
 // TestStrangeRanges: an answer to a range is looked at before it is used.
 func TestStrangeRanges(t *testing.T) {
 	archive := tarOf(t, file("a", noise(5000)))
