@@ -33,6 +33,10 @@ func extractTar(ctx context.Context, r io.Reader, t *tree) error {
 // gnuLabel is GNU tar's type of a volume's label.
 const gnuLabel = 'V'
 
+// gnuDumpDir is GNU tar's type of a directory in an incremental archive. Its
+// content lists what stood in it, which only tar --incremental obeys.
+const gnuDumpDir = 'D'
+
 func tarEntry(h *tar.Header) entryInfo {
 	e := entryInfo{
 		name: h.Name, link: h.Linkname, size: h.Size, mtime: h.ModTime, mode: h.FileInfo().Mode(),
@@ -41,7 +45,7 @@ func tarEntry(h *tar.Header) entryInfo {
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeRegA, tar.TypeGNUSparse, tar.TypeCont: //nolint:staticcheck // old archives have TypeRegA
 		e.kind = kindFile
-	case tar.TypeDir:
+	case tar.TypeDir, gnuDumpDir:
 		e.kind = kindDir
 	case tar.TypeSymlink:
 		e.kind = kindSymlink

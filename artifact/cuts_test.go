@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -120,7 +121,7 @@ func TestTrailing(t *testing.T) {
 			{"three bytes", []byte("xyz"), false},
 			{"half a zstd magic", []byte{0x28, 0xb5}, false},
 			{"a block of text", bytes.Repeat([]byte("x"), 512), false},
-			{"the archive again", archive, format == formatZip}, // a zip begins where its directory says
+			{"the archive again", archive, false},
 			{"zeros to a record of 10 KiB", zeros(10<<10 - len(archive)%(10<<10)), format == formatTar || format == formatXz},
 			{"zeros and then a byte", append(zeros(20<<10), 'x'), false},
 		} {
@@ -132,8 +133,73 @@ func TestTrailing(t *testing.T) {
 			if c.legal && err != nil || !c.legal && !errors.As(err, &broken) {
 				t.Errorf("%s and %s: err = %v, legal: %v", format, c.name, err, c.legal)
 			}
+			if !c.legal && err != nil && format != formatXz && !strings.Contains(err.Error(), "follow") && !strings.Contains(err.Error(), "or it is two") {
+				t.Errorf("%s and %s: err = %v", format, c.name, err)
+			}
 		}
 	}
+}
+
+// TestZipBegins: a zip is the whole file, from its first byte on, whichever
+// entry comes first in it and in its directory.
+func TestZipBegins(t *testing.T) {
+	one, two := zipOf(t, file("a", noise(300)), file("b", "b")), zipOf(t, file("c", noise(200)))
+	at := func(archive []byte, offset int) []byte { // written at offset, and says so
+		var buf bytes.Buffer
+		w := zip.NewWriter(&buf)
+		w.SetOffset(int64(offset))
+		r, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
+		must(t, err)
+		for _, f := range r.File {
+			must(t, w.Copy(f))
+		}
+		must(t, w.Close())
+		return buf.Bytes()
+	}
+	for name, archive := range map[string][]byte{
+		"two":                          slices.Concat(one, two),
+		"two that know it":             slices.Concat(one, at(two, len(one))),
+		"one and an empty one":         slices.Concat(one, zipOf(t)),
+		"an empty one and one":         slices.Concat(zipOf(t), one),
+		"an empty one before, known":   slices.Concat(zipOf(t), at(one, len(zipOf(t)))),
+		"a local header before it":     slices.Concat([]byte("PK\x03\x04"), one),
+		"a local header before, known": slices.Concat([]byte("PK\x03\x04"), at(one, 4)),
+	} {
+		_, _, err := unpackHere(t, &Fetcher{}, "x", archive)
+		var broken *FormatError
+		if !errors.As(err, &broken) {
+			t.Errorf("%s: err = %v", name, err)
+		}
+	}
+	many := make([]member, 1<<16+10) // more than the plain record can count: zip64
+	for i := range many {
+		many[i] = file("f"+strconv.Itoa(i), "")
+	}
+	for name, archive := range map[string][]byte{"none": zipOf(t), "one": one, "zip64": zipOf(t, many...), "two, zip64": slices.Concat(one, zipOf(t, many...))} {
+		r := bytes.NewReader(archive)
+		end, err := zipEnds(r, r.Size())
+		must(t, err)
+		if err := zipBegins(r, end); (err == nil) == strings.HasPrefix(name, "two") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	t.Run("zip64's offsets", func(t *testing.T) {
+		h := make([]byte, zipDirectoryLength)
+		copy(h[20:], "\xff\xff\xff\xff\xff\xff\xff\xff")
+		copy(h[42:], "\xff\xff\xff\xff")
+		extra := make([]byte, 4+5+4+24)
+		copy(extra, "\x55\x54\x05\x00")
+		copy(extra[9:], "\x01\x00\x18\x00")
+		extra[9+4+16] = 7
+		if got := zipOffset(h, extra); got != 7 {
+			t.Errorf("offset is %d", got)
+		}
+		for n := range extra {
+			if got := zipOffset(h, extra[:n]); got != unknown32 {
+				t.Errorf("%d bytes of the extra field give %d", n, got)
+			}
+		}
+	})
 }
 
 // TestPaddingAndPieces: a tar may be padded with zeros, and compressed in

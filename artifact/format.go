@@ -79,11 +79,13 @@ func inflate(format string, r io.Reader) (out io.Reader, closer func(), err erro
 	case formatTar:
 		return r, none, nil
 	case formatGz:
-		z, err := gzip.NewReader(bufio.NewReaderSize(r, 64<<10))
+		in := bufio.NewReaderSize(r, 64<<10)
+		z, err := gzip.NewReader(in)
 		if err != nil {
 			return nil, none, broken(format, err)
 		}
-		return &judged{format, z}, none, nil
+		z.Multistream(false)
+		return &judged{format, &gzipMembers{z, in}}, none, nil
 	case formatZst:
 		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
 		if err != nil {
@@ -102,6 +104,48 @@ func inflate(format string, r io.Reader) (out io.Reader, closer func(), err erro
 	return nil, none, &FormatError{What: "format " + format + " is not a stream"}
 }
 
+// gzipMembers reads one gzip member after the other. The reader of gzip does
+// too, but takes whatever follows the last for a further one that is broken.
+type gzipMembers struct {
+	z  *gzip.Reader
+	in *bufio.Reader
+}
+
+func (g *gzipMembers) Read(p []byte) (int, error) {
+	n, err := g.z.Read(p)
+	if n > 0 || !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		if n > 0 && errors.Is(err, io.EOF) {
+			err = nil // it will be said again
+		}
+		return n, err
+	}
+	magic, err := g.in.Peek(2)
+	switch {
+	case len(magic) == 0:
+		return 0, err // io.EOF, or the source's
+	case !bytes.Equal(magic, []byte{0x1f, 0x8b}):
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, err
+		}
+		return 0, errFollow
+	}
+	if err := g.z.Reset(g.in); err != nil {
+		return 0, cut(err)
+	}
+	g.z.Multistream(false)
+	return 0, nil
+}
+
+// cut keeps an end in mid-header from being taken for the end.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+var errFollow = errors.New("bytes follow its end")
+
 // judged tells a broken stream from one whose source failed.
 type judged struct {
 	format string
@@ -117,6 +161,10 @@ func (j *judged) Read(p []byte) (int, error) {
 }
 
 func broken(format string, err error) error {
+	// What begins with another magic than sniff saw is no part of the archive.
+	if errors.Is(err, errFollow) || errors.Is(err, zstd.ErrMagicMismatch) || errors.Is(err, bzip2.StructuralError("bad magic value in continuation file")) {
+		return &FormatError{What: "bytes follow the end of the " + format}
+	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return &FormatError{What: "the " + format + " is truncated", Err: io.ErrUnexpectedEOF}
 	}

@@ -55,6 +55,20 @@ func TestFormatsGiveTheSameTree(t *testing.T) {
 	}
 }
 
+// TestDumpDir: a directory of tar --listed-incremental is a directory, and its
+// list is none of ours.
+func TestDumpDir(t *testing.T) {
+	list := "Ya\x00Nold\x00\x00"
+	archive := tarOf(t, file("sub", list), file("sub/a", "x"))
+	archive[3], archive[156] = '/', gnuDumpDir // as tar writes it
+	checksummed(archive)
+	stage, _, err := unpackHere(t, &Fetcher{}, "x", archive)
+	must(t, err)
+	if got := entriesOf(t, stage); !slices.Equal(got, []string{"d sub", "f sub/a x"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestSpoolThenUnpack goes the way of manifests with a pre.
 func TestSpoolThenUnpack(t *testing.T) {
 	for _, format := range append([]string{formatZip}, tarFormats...) {

@@ -23,7 +23,13 @@ func untar(ctx context.Context, format string, r io.Reader, t *tree) error {
 	if err := extractTar(ctx, end, t); err != nil {
 		return err
 	}
-	return end.check()
+	err = end.check()
+	if (format == formatZst || format == formatBz2) && errors.Is(err, io.ErrUnexpectedEOF) {
+		// The tar is whole. Too few bytes for a magic, or too few for the end
+		// of the stream: their readers tell both alike.
+		err = &FormatError{What: "bytes follow the end of the " + format + ", or it is truncated there"}
+	}
+	return err
 }
 
 // inflated is how long a tar may be whose entries keep to the limits: what
