@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
@@ -22,13 +23,14 @@ type GS struct {
 	mu       sync.Mutex
 	client   *http.Client
 	endpoint string
+	patience time.Duration // with who gives tokens
 }
 
 const gsScope = "https://www.googleapis.com/auth/devstorage.read_only"
 
 // NewGS makes a source; credentials are looked for when it is first used.
 // STORAGE_EMULATOR_HOST names another server, which is asked without any.
-func NewGS() *GS { return &GS{} }
+func NewGS() *GS { return &GS{patience: 30 * time.Second} }
 
 func (g *GS) connect(ctx context.Context) (*http.Client, string, error) {
 	g.mu.Lock()
@@ -44,11 +46,14 @@ func (g *GS) connect(ctx context.Context) (*http.Client, string, error) {
 		return g.client, g.endpoint, nil
 	}
 	// The client outlives this call, and with it the tokens that it renews.
-	c, err := google.DefaultClient(context.WithoutCancel(ctx), gsScope)
+	// No request's context reaches those: they have a bound of their own.
+	tokens := &http.Client{Timeout: g.patience}
+	c, err := google.DefaultClient(context.WithValue(context.WithoutCancel(ctx), oauth2.HTTPClient, tokens), gsScope)
 	if err != nil {
 		return nil, "", fmt.Errorf("credentials for Google Cloud Storage: %w", err)
 	}
 	c.CheckRedirect = googles
+	c.Timeout = 0 // that of the tokens; an archive may take longer
 	g.client, g.endpoint = c, "https://storage.googleapis.com"
 	return c, g.endpoint, nil
 }
@@ -88,8 +93,12 @@ func (g *GS) Open(ctx context.Context, u *url.URL, offset, length int64, ifMatch
 	info.URL = Redact(u)
 	var source *SourceError
 	var token *oauth2.RetrieveError
-	if errors.As(err, &source) && errors.As(err, &token) && token.Response != nil {
+	switch {
+	case !errors.As(err, &source):
+	case errors.As(err, &token) && token.Response != nil:
 		source.Wait = StatusTransient(token.Response.StatusCode)
+	case strings.HasPrefix(source.Err.Error(), "oauth2: cannot fetch token: "):
+		source.Wait = true // no answer came; the library keeps the network's error as text only
 	}
 	return body, info, err
 }

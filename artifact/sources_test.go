@@ -1,6 +1,11 @@
 package artifact
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -132,6 +137,40 @@ func TestGSTokens(t *testing.T) {
 			t.Errorf("err = %v", err)
 		}
 	})
+}
+
+// TestGSSilentTokens: who gives tokens may keep silent, and no request's
+// context reaches there.
+func TestGSSilentTokens(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		select {
+		case <-r.Context().Done():
+		case <-time.After(10 * time.Second):
+			http.Error(w, "so late", http.StatusForbidden)
+		}
+	}))
+	defer server.Close()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	must(t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	must(t, err)
+	account, err := json.Marshal(map[string]string{"type": "service_account", "client_email": "a@b.invalid", "token_uri": server.URL,
+		"private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))})
+	must(t, err)
+	path := filepath.Join(t.TempDir(), "account.json")
+	must(t, os.WriteFile(path, account, 0o600))
+	t.Setenv("STORAGE_EMULATOR_HOST", "")
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", path)
+	g := NewGS()
+	g.patience = 50 * time.Millisecond
+	_, _, err = g.Open(t.Context(), &url.URL{Scheme: "gs", Host: "acme", Path: "/x"}, 0, -1, "")
+	if err == nil || !transient(err) || !strings.HasPrefix(err.Error(), "gs://acme/x: ") {
+		t.Errorf("err = %v, want the world's", err)
+	}
+	if g.client.Timeout != 0 {
+		t.Error("an archive may take no longer than a token")
+	}
 }
 
 type failingToken int
