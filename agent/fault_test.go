@@ -78,7 +78,9 @@ func TestReleasesFaultAndRetry(t *testing.T) {
 	if w.marked(id) {
 		t.Error("the marker stays")
 	}
-	retry() // ok is ok
+	if _, err := w.Retry(t.Context(), "chef", nil); err == nil || !strings.Contains(err.Error(), "failed on no node") {
+		t.Errorf("ok is ok: %v", err)
+	}
 	w.ran(id+" 1", id+" 2")
 	retry(me) // but by name it runs all the same
 	w.comes(id, report.Failed)

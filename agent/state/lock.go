@@ -25,8 +25,18 @@ func (e *BusyError) Error() string {
 	return fmt.Sprintf("%s is held by %s", e.Lock, e.By)
 }
 
-// LockAgent makes this process the node's agent.
-func (d Dir) LockAgent(by string) (*Lock, error) { return tryLock(d.join("agent.lock"), by) }
+// LockAgent makes this process the node's agent. It tries for a second: what an
+// agent that was killed just now had begun to start holds its lock until it has
+// become a program of its own.
+func (d Dir) LockAgent(by string) (*Lock, error) {
+	for end := time.Now().Add(time.Second); ; time.Sleep(20 * time.Millisecond) {
+		l, err := tryLock(d.join("agent.lock"), by)
+		var busy *BusyError
+		if !errors.As(err, &busy) || time.Now().After(end) {
+			return l, err
+		}
+	}
+}
 
 // LockRun takes the lock of the one run that may go on; *BusyError where one
 // does.
