@@ -64,9 +64,8 @@ bench: build tools bin/chef-solo-standin
 	$(GO) run ./integration/bench $(BENCH)
 
 # The long runs: fuzzing, races, many random faults. The race detector needs cgo.
-soak: export CGO_ENABLED = 1
 soak: build tools bin/chef-solo-standin bin/gurney-faults
-	GURNEY_SOAK=1 $(GO) test -race -count=1 -timeout 120m ./...
+	CGO_ENABLED=1 GURNEY_SOAK=1 $(GO) test -race -count=1 -timeout 120m ./...
 
 clean:
 	rm -rf bin

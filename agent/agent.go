@@ -141,14 +141,18 @@ func New(o Options) (*Agent, error) {
 	return a, nil
 }
 
-// PutAside lets an agent begin, or go on, where files of its state are broken,
-// and says how many were. The error is one that renaming them does not mend.
-func PutAside(dir state.Dir, log zerolog.Logger) (int, error) {
+// PutAside lets an agent begin where files of its state are broken. The error is
+// one that renaming them does not mend.
+func PutAside(dir state.Dir, log zerolog.Logger) error {
 	broken, err := dir.PutAside()
+	tellBroken(log, broken)
+	return err
+}
+
+func tellBroken(log zerolog.Logger, broken []state.Broken) {
 	for _, b := range broken {
 		log.Error().Err(b.Err).Str("file", b.Path).Msg("a broken file was put aside: " + b.Means)
 	}
-	return len(broken), err
 }
 
 // app is what the loop knows of one app.
@@ -166,7 +170,8 @@ type app struct {
 	behind  bool         // the leader's record is older than the journal's
 	forget  []string     // keys to delete with the next result
 	failed  int          // decisions in a row that could not be made
-	trouble string       // what last kept its work from its end, for who waits for that
+	doubt   string       // why the last of them could not be
+	trouble string       // why the last attempt came to nothing
 	unsaved bool         // the journal on disk is older than this
 	lifted  string       // id whose maintenance ended: the record was read anew since
 	words   words        // the last manifest's; a node that waits asks Consul for it once

@@ -59,7 +59,7 @@ func (a *Agent) troubles() error {
 	for _, name := range a.o.Apps {
 		p := a.apps[name]
 		if !p.resting() {
-			out = append(out, name+": "+cmp.Or(p.trouble, "not done yet"))
+			out = append(out, name+": "+cmp.Or(p.doubt, p.trouble, "not done yet"))
 		}
 	}
 	if len(out) == 0 {

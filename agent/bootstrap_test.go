@@ -52,8 +52,8 @@ func TestBootstrapSaysWhatKeptIt(t *testing.T) {
 	agent.Hurry(a)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
+		defer cancel()
 		w.eventually("a run fails", func() bool { return countLog(w, "trying again") > 0 })
-		cancel()
 	}()
 	if _, err := a.Bootstrap(ctx); err == nil || err.Error() != "chef: 503 Slow Down" {
 		t.Errorf("it ended with %v", err)

@@ -183,7 +183,7 @@ func (a *Agent) nextURLEvent(ctx context.Context, p *app) error {
 		return err
 	case r == nil && p.Record != nil:
 		p.log.Warn().Int64("seq", p.Record.Seq).Msg("the app's record was deleted: events with URLs are obeyed again")
-		p.Record, p.Born, p.Touched = nil, 0, rollout.Touched{}
+		p.Record, p.Born, p.Touched, p.behind = nil, 0, rollout.Touched{}, false
 	case r != nil && p.Record == nil:
 		p.Record, p.Born = r, r.Seq
 	}

@@ -54,12 +54,12 @@ func (a *Agent) consider(ctx context.Context, p *app) {
 		// A fleet must not come back all at once when its servers do.
 		wait := a.jittered(backoffFor(p.failed, a.pace.retryMin, a.pace.retryMax))
 		p.failed++
-		p.trouble = err.Error()
+		p.doubt = err.Error()
 		p.log.Warn().Err(err).Stringer("again_in", wait.Round(time.Millisecond)).Msg("can't decide yet; nothing changes until then")
 		p.after(wait)
 		return
 	}
-	p.failed = 0
+	p.failed, p.doubt = 0, ""
 }
 
 // backoffFor doubles least with each failure, up to most.
@@ -121,20 +121,6 @@ func (a *Agent) readRecord(ctx context.Context, p *app) error {
 	if err != nil {
 		return err
 	}
-	if older := func() bool { return r != nil && p.Record != nil && r.Seq < p.Record.Seq }; older() {
-		a.metrics.stale.Inc() // from a server that lags, or a backup: the leader knows
-		if how == kv.Stale {
-			if r, _, err = rollout.ReadRecord(ctx, a.o.Consul, p.name, kv.Default); err != nil {
-				return err
-			}
-		}
-		if older() && !p.behind {
-			p.log.Warn().Int64("seq", r.Seq).Int64("known", p.Record.Seq).Msg("Consul's record is older than what this node knows, as after a restore: it stays as it is until the next deployment")
-		}
-		p.behind = older()
-	} else if r != nil {
-		p.behind = false
-	}
 	if r != nil && (p.Record == nil || r.Seq > p.Record.Seq) {
 		p.Record = r
 		if p.Born == 0 {
@@ -143,8 +129,8 @@ func (a *Agent) readRecord(ctx context.Context, p *app) error {
 		a.save(p)
 	}
 	late := p.atLeast > 0 && (p.Record == nil || p.Record.Seq < p.atLeast) && how == kv.Stale
-	if late || p.Record != nil && r == nil {
-		a.metrics.stale.Inc() // from a server that lags or has lost all
+	if late || p.Record != nil && (r == nil || r.Seq < p.Record.Seq) {
+		a.metrics.stale.Inc() // from a server that lags or has lost all, or a backup
 	}
 	if late {
 		p.stale++
@@ -153,7 +139,27 @@ func (a *Agent) readRecord(ctx context.Context, p *app) error {
 	}
 	p.refresh, p.atLeast, p.stale = false, 0, 0
 	p.audit = p.audit && r != nil && r.Seq == p.Record.Seq
+	a.wentBack(ctx, p, r, how)
 	return nil
+}
+
+// wentBack notes whether the record, last read as r, is older than the journal's by
+// the leader's word: a server that lags says so for a moment, and a restore for good.
+func (a *Agent) wentBack(ctx context.Context, p *app, r *rollout.Record, how kv.Consistency) {
+	if r != nil && r.Seq < p.Record.Seq && how == kv.Stale {
+		var err error
+		if r, _, err = rollout.ReadRecord(ctx, a.o.Consul, p.name, kv.Default); err != nil {
+			return // nothing is known
+		}
+	}
+	if r == nil {
+		return
+	}
+	older := r.Seq < p.Record.Seq
+	if older && !p.behind {
+		p.log.Warn().Int64("seq", r.Seq).Int64("known", p.Record.Seq).Msg("Consul's record is older than what this node knows, as after a restore: it stays as it is until the next deployment")
+	}
+	p.behind = older
 }
 
 // want is what the record asks of this node; known is false when that can't
@@ -240,13 +246,14 @@ func (a *Agent) dropSuperseded(ctx context.Context, p *app, by string) error {
 			p.Note(id)
 		} else if !p.Knows(id) {
 			_, err := a.deployment(ctx, p.name, id)
+			var t interface{ Transient() bool }
 			switch {
 			case err == nil:
 				a.supersede(p, id, by, time.Now())
-			case errors.Is(err, rollout.ErrNoDeployment):
-				p.log.Warn().Str("id", id).Msg("a hint names a deployment that is not there")
-			default:
+			case errors.As(err, &t) && t.Transient():
 				return err
+			default: // not there, or nothing that this gurney reads: no reason to run nothing else
+				p.log.Warn().Err(err).Str("id", id).Msg("a hint names a deployment that can't be read")
 			}
 		}
 	}

@@ -157,7 +157,7 @@ func TestHintOfNothing(t *testing.T) {
 	id := w.deploy("ok")
 	w.comes(id, report.OK)
 	w.fire("chef", string(event.Hint{ID: "20990101-0000-0000", Seq: 1 << 60}.Bytes()))
-	w.eventually("it is looked for", func() bool { return countLog(w, "a hint names a deployment that is not there") == 1 })
+	w.eventually("it is looked for", func() bool { return countLog(w, "a hint names a deployment that can't be read") == 1 })
 	w.eventually("it is forgotten", func() bool { return len(w.journal().Heard) == 0 })
 	w.ran(id + " 1")
 	if got := w.wire.writes(); len(got) != 2 {

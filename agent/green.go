@@ -49,15 +49,15 @@ func (a *Agent) showGreen() {
 // record can't tell. The note stays the same while nothing changes: Consul writes
 // one that changes to its servers.
 func (a *Agent) health(now time.Time) (warn bool, note string) {
-	amiss := a.amiss.Load()
-	if amiss == nil {
+	seen := a.amiss.Load()
+	if seen == nil {
 		return false, a.o.Version
 	}
 	var notes []string
-	for _, name := range amiss.behind {
+	for _, name := range seen.behind {
 		notes = append(notes, fmt.Sprintf("%s stays on what is newer than Consul's record: gurney deploy says it anew", name))
 	}
-	for name, t := range amiss.notGreen {
+	for name, t := range seen.notGreen {
 		if a.o.StaleAfter > 0 && now.Sub(t) >= a.o.StaleAfter {
 			notes = append(notes, fmt.Sprintf("%s not green since %s", name, t.UTC().Format(time.RFC3339)))
 		}

@@ -168,7 +168,7 @@ func (a *Agent) urlEvent(p *app, id, url string) {
 		return // an agent before this one was killed before it marked it as seen
 	}
 	e := state.URLEvent{ID: id, URL: url, At: time.Now()}
-	if a.o.Allowed != nil {
+	if a.o.Allowed != nil && p.Record == nil { // beside a record that is what is wrong
 		if err := a.o.Allowed(url); err != nil {
 			a.refuse(p, e, err.Error())
 			a.save(p)

@@ -96,7 +96,8 @@ func (a *Agent) deliverAll(ctx context.Context) (left int, err error) {
 		letters, err := a.o.Dir.Outbox()
 		if err != nil {
 			// A broken letter must not hold those behind it.
-			if n, _ := PutAside(a.o.Dir, a.log); n > 0 {
+			if broken, _ := a.o.Dir.PutLettersAside(); len(broken) > 0 {
+				tellBroken(a.log, broken)
 				a.lostLetter = true
 				continue
 			}

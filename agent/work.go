@@ -120,7 +120,7 @@ func (a *Agent) start(ctx context.Context, p *app, spec state.Spec, inMaintenanc
 		return nil
 	}
 	p.log.Info().Str("id", w.ID).Int("attempt", w.Attempt).Int("pid", cmd.Process.Pid).Msg("run started")
-	a.running = p
+	a.running, p.trouble = p, ""
 	a.group.Go(func() error {
 		done := make(chan struct{})
 		go func() { _ = cmd.Wait(); close(done) }() // may outlive the agent, as its run does

@@ -78,8 +78,7 @@ func newWorld(t *testing.T, change ...func(*agent.Options)) *world {
 // start starts the agent, and waits until it listens.
 func (w *world) start() {
 	w.t.Helper()
-	_, err := agent.PutAside(w.dir, w.options.Log)
-	must(w.t, err)
+	must(w.t, agent.PutAside(w.dir, w.options.Log))
 	a, err := agent.New(w.options)
 	must(w.t, err)
 	agent.Hurry(a)

@@ -156,11 +156,12 @@ func create(dirfd int, base string, mode fs.FileMode) (fd int, err error) {
 type owners struct {
 	mu            sync.Mutex
 	users, groups map[string]int
-	asked         int // of getent
+	asked         time.Duration // for which getent was waited
 }
 
-// mostAsked is how many names of an archive getent is asked about.
-const mostAsked = 100
+// mostAsked is how long getent is waited for in all, for one archive: a directory
+// that is slow, or names without end, must not hold up the rest.
+const mostAsked = 10 * time.Second
 
 // getent asks the machine's other directories of users and groups, such as LDAP,
 // which a static program does not know: the third field is the number (passwd(5),
@@ -169,10 +170,13 @@ func (o *owners) getent(database, name string) (string, error) {
 	if _, err := strconv.ParseInt(name, 0, 64); err == nil || strings.HasPrefix(name, "-") || o.asked >= mostAsked {
 		return "", fs.ErrNotExist
 	}
-	o.asked++
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), mostAsked-o.asked)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "getent", database, name).Output()
+	began := time.Now()
+	cmd := exec.CommandContext(ctx, "getent", database, name)
+	cmd.WaitDelay = time.Second
+	out, err := cmd.Output()
+	o.asked += time.Since(began)
 	if err != nil {
 		return "", err
 	}

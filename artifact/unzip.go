@@ -80,7 +80,11 @@ func zipBegins(f io.ReaderAt, end int64) error {
 	size, start := uint64(binary.LittleEndian.Uint32(record[12:])), uint64(binary.LittleEndian.Uint32(record[16:]))
 	var locator [zipLocatorLength]byte
 	if _, err := f.ReadAt(locator[:], max(end-zipLocatorLength, 0)); err == nil && end >= zipLocatorLength && bytes.HasPrefix(locator[:], []byte("PK\x06\x07")) {
-		end = int64(binary.LittleEndian.Uint64(locator[8:]))
+		at := binary.LittleEndian.Uint64(locator[8:])
+		if at > uint64(end) {
+			return &FormatError{What: "the zip's directory is said to stand behind its end"}
+		}
+		end = int64(at)
 		var large [zip64EndLength]byte
 		if _, err := f.ReadAt(large[:], max(end, 0)); err != nil || !bytes.HasPrefix(large[:], []byte("PK\x06\x06")) {
 			return errZipBegins

@@ -24,7 +24,7 @@ const root = "11111111-1111-1111-1111-111111111111"
 // something everywhere, and hands out tokens by their rules.
 func guarded(t *testing.T) (addr string, token func(name, rules string) string) {
 	t.Helper()
-	addr = realConsul(t, "web-1", `{"acl": {"enabled": true, "default_policy": "deny",
+	addr = realConsul(t, "web-1", `{"acl": {"enabled": true, "default_policy": "deny", "token_ttl": "1s",
 		"tokens": {"initial_management": "`+root+`", "agent": "`+root+`"}}}`)
 	cl, err := api.NewClient(&api.Config{Address: addr, Token: root})
 	must(t, err)

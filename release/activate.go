@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,8 +68,9 @@ func Restore(ctx context.Context, dest, previous string) error {
 	dest = filepath.Clean(dest)
 	target := previous
 	if !filepath.IsAbs(previous) {
-		if _, ok := Existing(dest, previous); !ok {
-			return fmt.Errorf("go back to release %s: %w", previous, fs.ErrNotExist)
+		// As it was or not: it is what was live.
+		if info, err := os.Lstat(filepath.Join(releases(dest), previous)); err != nil || !info.IsDir() {
+			return fmt.Errorf("go back to release %s: %w", previous, cmp.Or(err, fs.ErrNotExist))
 		}
 		target = filepath.Join(filepath.Base(releases(dest)), previous)
 	} else if filepath.Dir(previous) == releases(dest) {

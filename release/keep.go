@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/renameio/v2"
 )
 
 const (
@@ -40,7 +42,8 @@ func readMeta(dest, id string) meta {
 func writeMeta(dest, id string, m meta) error {
 	data, err := json.Marshal(m)
 	if err == nil {
-		err = os.WriteFile(metaPath(dest, id), append(data, '\n'), 0o644)
+		// Never through a symlink, and whole or not at all.
+		err = renameio.WriteFile(metaPath(dest, id), append(data, '\n'), 0o644, renameio.WithTempDir(releases(dest)))
 	}
 	if err != nil {
 		return fmt.Errorf("note release %s: %w", id, err)
@@ -58,20 +61,23 @@ func Existing(dest, id string) (dir string, ok bool) {
 	return dir, err == nil && info.IsDir() && !readMeta(filepath.Clean(dest), id).Changed
 }
 
-// changes notes that the tree at place, where it is a release, is about to be
-// written to: with strategy rsync a dest that is a release's symlink is followed.
-func changes(place string) error {
-	dir, id := filepath.Split(place)
-	dest, ok := strings.CutSuffix(filepath.Clean(dir), releases(""))
-	if !ok || !validID.MatchString(id) {
-		return nil
+// markChanged notes that place, where it is a release or in one, is about to be
+// written to: with strategy rsync a dest that is a symlink is followed.
+func markChanged(place string) error {
+	for ; place != "/"; place = filepath.Dir(place) {
+		id := filepath.Base(place)
+		dest, ok := strings.CutSuffix(filepath.Dir(place), releases(""))
+		if !ok || !validID.MatchString(id) {
+			continue
+		}
+		if _, err := os.Lstat(metaPath(dest, id)); err != nil {
+			continue // no release after all
+		}
+		m := readMeta(dest, id)
+		m.Changed = true
+		return writeMeta(dest, id, m)
 	}
-	if _, err := os.Lstat(metaPath(dest, id)); err != nil {
-		return nil // no release after all
-	}
-	m := readMeta(dest, id)
-	m.Changed = true
-	return writeMeta(dest, id, m)
+	return nil
 }
 
 // List tells the releases that dest has on disk, the oldest first.

@@ -67,7 +67,7 @@ func mirror(ctx context.Context, stage, dest string, r rules, o SyncOptions, che
 		err = check(place)
 	}
 	if err == nil {
-		err = changes(place)
+		err = markChanged(place)
 	}
 	if err != nil {
 		return m.stats, err

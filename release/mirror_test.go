@@ -77,9 +77,9 @@ func TestMirrorAsRsync(t *testing.T) {
 	}
 }
 
-// TestLeaveAsRsync leaves out of random trees what random patterns name, and wants
+// TestLeaveOutAsRsync leaves out of random trees what random patterns name, and wants
 // what rsync brings of them to an empty place.
-func TestLeaveAsRsync(t *testing.T) {
+func TestLeaveOutAsRsync(t *testing.T) {
 	rsync := needRsync(t)
 	seed := testSeed(t)
 	for i := range 100 {
@@ -101,7 +101,7 @@ func TestLeaveAsRsync(t *testing.T) {
 			t.Fatalf("case %d: %v\n%s", i, err, out)
 		}
 		r := &Release{dir: stage}
-		if _, err := r.Leave(t.Context(), o); err != nil {
+		if _, err := r.LeaveOut(t.Context(), o); err != nil {
 			t.Errorf("case %d: %v", i, err)
 		}
 		diff(t, snapshot(t, stage), snapshot(t, theirs))

@@ -55,7 +55,7 @@ type Activation struct {
 	Already  bool   // it was current before
 }
 
-// SyncOptions are for rsync, and for what Leave leaves out; mv ignores them.
+// SyncOptions are for rsync, and for what LeaveOut leaves out; mv ignores them.
 type SyncOptions struct {
 	Excludes    []string  // rsync exclude patterns
 	ExcludeFrom string    // file of patterns, relative to the stage; read before Excludes

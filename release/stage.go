@@ -47,7 +47,7 @@ func Open(o Options) (*Release, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dest %s: %w", o.Dest, err)
 	}
-	inside := mount || o.Strategy == Rsync && ownOnly(o.Dest)
+	inside := mount || o.Strategy == Rsync && onlyInside(o.Dest)
 	switch {
 	case o.Strategy == Symlink && mount:
 		return nil, fmt.Errorf("dest %s is a mount point, which can't become a symlink: take a directory inside it, or sync_strategy rsync", o.Dest)
@@ -110,11 +110,12 @@ func (r *Release) Proven() (string, error) {
 	final := filepath.Join(r.where, r.o.ID)
 	m := readMeta(r.o.Dest, r.o.ID) // of a retry: what was before it stays so
 	m.Proven, m.Changed = time.Now(), false
-	if err := writeMeta(r.o.Dest, r.o.ID, m); err != nil {
-		return "", err
-	}
 	if err := takePlace(r.dir, final); err != nil {
 		return "", fmt.Errorf("name the release: %w", err)
+	}
+	// Not before: it says what stands there, and a crash may come between.
+	if err := writeMeta(r.o.Dest, r.o.ID, m); err != nil {
+		return "", err
 	}
 	r.dir = final
 	return final, nil

@@ -220,3 +220,33 @@ func TestReleasesBehindASymlink(t *testing.T) {
 		}
 	}
 }
+
+// Going back goes to what was live, also where a mirror has written into it since.
+func TestRestoreOfWhatWasMirroredInto(t *testing.T) {
+	dir := t.TempDir()
+	dest := filepath.Join(dir, "app")
+	activate(t, bring(t, dest, "r1", "one", 1))
+	mustDo(t, markChanged(filepath.Join(dest+".releases", "r1", "sub")))
+	if _, ok := Existing(dest, "r1"); ok {
+		t.Error("it is here as it was")
+	}
+	third := activate(t, bring(t, dest, "r3", "three", 1))
+	mustDo(t, Restore(t.Context(), dest, third.Previous))
+	wantFile(t, filepath.Join(dest, "f0"), "one")
+}
+
+// What is noted beside a release is never written through a symlink: who owns the
+// directory could name any file of root's.
+func TestMetaIsNotWrittenThroughASymlink(t *testing.T) {
+	dir := t.TempDir()
+	dest, precious := filepath.Join(dir, "app"), filepath.Join(dir, "precious")
+	mustDo(t, os.WriteFile(precious, []byte("x"), 0o600))
+	activate(t, bring(t, dest, "r1", "one", 1))
+	mustDo(t, os.Remove(metaPath(dest, "r1")))
+	mustDo(t, os.Symlink(precious, metaPath(dest, "r1")))
+	mustDo(t, markChanged(filepath.Join(dest+".releases", "r1")))
+	wantFile(t, precious, "x")
+	if _, ok := Existing(dest, "r1"); ok {
+		t.Error("it is here as it was")
+	}
+}

@@ -51,9 +51,9 @@ func isMovedAs(dest, id string) bool {
 	return err == nil && string(value[:n]) == id
 }
 
-// Leave removes from the stage what the patterns exclude, for a release that is not
+// LeaveOut removes from the stage what the patterns exclude, for a release that is not
 // synced but becomes live as it is. Directories keep their times.
-func (r *Release) Leave(ctx context.Context, o SyncOptions) (left int, err error) {
+func (r *Release) LeaveOut(ctx context.Context, o SyncOptions) (left int, err error) {
 	rules, err := r.rules(o)
 	if err != nil {
 		return 0, err
@@ -70,7 +70,7 @@ func (r *Release) Leave(ctx context.Context, o SyncOptions) (left int, err error
 			return err
 		}
 		left++
-		if err := leave(path); err != nil {
+		if err := removeFrom(path); err != nil {
 			return fmt.Errorf("leave out %s: %w", rel, err)
 		}
 		if d.IsDir() {
@@ -81,8 +81,8 @@ func (r *Release) Leave(ctx context.Context, o SyncOptions) (left int, err error
 	return left, err
 }
 
-// leave removes path from its directory, which stays as it was otherwise.
-func leave(path string) error {
+// removeFrom removes path from its directory, which stays as it was otherwise.
+func removeFrom(path string) error {
 	parent := filepath.Dir(path)
 	var was unix.Stat_t
 	if err := unix.Lstat(parent, &was); err != nil {

@@ -21,7 +21,7 @@ func CheckWritable(dest string, s Strategy) error {
 		if err == nil {
 			err = checkWritable(dest)
 		}
-		if err != nil || mount || ownOnly(dest) {
+		if err != nil || mount || onlyInside(dest) {
 			return err
 		}
 	} else if info, err := os.Lstat(dest); err == nil && info.IsDir() {
@@ -33,9 +33,9 @@ func CheckWritable(dest string, s Strategy) error {
 	return checkWritable(filepath.Dir(dest))
 }
 
-// ownOnly says whether dest is there and nothing may be made beside it: a user's
+// onlyInside says whether dest is there and nothing may be made beside it: a user's
 // own directory in one of root's.
-func ownOnly(dest string) bool {
+func onlyInside(dest string) bool {
 	info, err := os.Stat(dest)
 	return err == nil && info.IsDir() && errors.Is(checkWritable(filepath.Dir(dest)), fs.ErrPermission)
 }

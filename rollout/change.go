@@ -63,10 +63,11 @@ func (f *Drive) promote(ctx context.Context) error {
 // Promote makes the rollout that is on the app's current deployment, however
 // its nodes stand: it is an operator's word.
 func (d *Driver) Promote(ctx context.Context, app string) (Ref, error) {
-	if err := d.wet(ctx, app); err != nil {
+	id, err := d.wet(ctx, app)
+	if err != nil {
 		return Ref{}, err
 	}
-	ref, err := d.promote(ctx, app, "", "")
+	ref, err := d.promote(ctx, app, id, "")
 	if err != nil {
 		return Ref{}, err
 	}
@@ -79,20 +80,22 @@ func (d *Driver) Promote(ctx context.Context, app string) (Ref, error) {
 	return ref, nil
 }
 
-// wet refuses a rollout that is a dry run: no node has what it brings.
-func (d *Driver) wet(ctx context.Context, app string) error {
+// wet is the rollout that is on, "" for none, and refuses one that is a dry run: no
+// node has what it brings.
+func (d *Driver) wet(ctx context.Context, app string) (id string, err error) {
 	r, _, err := ReadRecord(ctx, d.Store, app, kv.Default)
 	if err != nil || r == nil || r.Rollout == nil {
-		return err // promote says so
+		return "", err // promote says so
 	}
 	dep, err := ReadDeployment(ctx, d.Store, app, r.Rollout.ID, kv.Default)
 	switch {
-	case errors.Is(err, ErrNoDeployment):
-		return nil // the operator's word goes
-	case err == nil && dep.Dry:
-		return refused("%s is a dry run (chef.why_run), and no node has what it brings: gurney abort %s ends it", dep.ID, app)
+	case errors.Is(err, ErrNoDeployment): // the operator's word goes
+	case err != nil:
+		return "", err
+	case dep.Dry:
+		return "", refused("%s is a dry run (chef.why_run), and no node has what it brings: gurney abort %s ends it", dep.ID, app)
 	}
-	return err
+	return r.Rollout.ID, nil
 }
 
 // promote ends rollout id ("" for the one that is on).

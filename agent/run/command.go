@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strings"
@@ -69,20 +70,32 @@ func (r *runner) commands(ctx context.Context, list string, commands []string) e
 func (r *runner) outcomeCommands(ctx context.Context, list string, commands []string) error {
 	for i, c := range commands {
 		r.Log.Info().Str("command", r.brief(c)).Msgf("%s %d of %d", list, i+1, len(commands))
-		log, err := os.Open(r.Dir.Path(state.RunLog))
-		if err != nil {
-			return err
-		}
-		info, err := log.Stat()
-		if err == nil {
-			err = r.sh(ctx, c, io.NewSectionReader(log, 0, info.Size()), r.Out)
-		}
-		_ = log.Close()
-		if err != nil {
+		if err := r.withLog(func(log io.Reader) error { return r.sh(ctx, c, log, r.Out) }); err != nil {
 			return &CommandError{List: list, Number: i + 1, Of: len(commands), Command: r.brief(c), Err: err}
 		}
 	}
 	return nil
+}
+
+// withLog hands over the log, as far as it goes now and is kept.
+func (r *runner) withLog(do func(io.Reader) error) error {
+	var parts []io.Reader
+	for _, name := range []string{state.RunLog + ".1", state.RunLog} {
+		f, err := os.Open(r.Dir.Path(name))
+		if errors.Is(err, fs.ErrNotExist) && name != state.RunLog {
+			continue // it was never that long
+		}
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		parts = append(parts, io.NewSectionReader(f, 0, info.Size()))
+	}
+	return do(io.MultiReader(parts...))
 }
 
 // sh runs one command in a process group of its own. When ctx ends the whole

@@ -95,7 +95,7 @@ func (r *runner) world(err error) bool {
 	if errors.As(err, &t) && t.Transient() {
 		return true
 	}
-	// Whatever it stopped, and what that says of itself.
+	// What it stopped may call itself permanent.
 	var timeout *TimeoutError
 	return errors.As(err, &timeout) && (r.status.Phase == report.PhaseFetch || r.status.Phase == report.PhaseManifest)
 }

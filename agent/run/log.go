@@ -21,6 +21,7 @@ import (
 type Log struct {
 	mu      sync.Mutex
 	file    *os.File
+	path    string    // of file
 	size    int64     // of file
 	most    int64     // where file becomes file.1, and another is begun; 0: never
 	console io.Writer // nil: none
@@ -49,7 +50,7 @@ func OpenLog(dir state.RunDir, console io.Writer) (*Log, error) {
 		_ = f.Close()
 		return nil, err
 	}
-	return &Log{file: f, size: info.Size(), most: mostLog, console: console}, nil
+	return &Log{file: f, path: f.Name(), size: info.Size(), most: mostLog, console: console}, nil
 }
 
 // Logger writes to the log in words for people.
@@ -145,13 +146,13 @@ func (l *Log) flush(end int) {
 
 // turn begins the file anew; where it can't, it goes on with the one it has.
 func (l *Log) turn() {
-	path := l.file.Name()
 	l.size = 0 // not again for as long
-	if os.Rename(path, path+".1") != nil {
+	f, err := os.OpenFile(l.path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
 		return
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
+	if os.Rename(l.path, l.path+".1") != nil || os.Rename(l.path+".new", l.path) != nil {
+		_ = f.Close()
 		return
 	}
 	if err := l.file.Close(); err != nil && l.lost == nil {

@@ -34,7 +34,7 @@ func (r *runner) release(ctx context.Context) error {
 			return err
 		}
 		if len(m.Excludes) > 0 || m.ExcludeFrom != "" {
-			left, err := rel.Leave(ctx, release.SyncOptions{Excludes: m.Excludes, ExcludeFrom: m.ExcludeFrom})
+			left, err := rel.LeaveOut(ctx, release.SyncOptions{Excludes: m.Excludes, ExcludeFrom: m.ExcludeFrom})
 			if err != nil {
 				return cause(ctx, err)
 			}
@@ -139,38 +139,14 @@ func (r *runner) sync(ctx context.Context) error {
 		return err
 	}
 	defer r.discard(rel)
-	dir, spooled := m.Dest, ""
-	if len(m.Commands.Pre) > 0 && !m.DryRun() {
-		if !rel.Moved() {
-			spooled = rel.Dir() + ".archive"
-			defer func() { _ = os.Remove(spooled) }()
-			if err := r.spool(ctx, spooled); err != nil {
-				return err
-			}
-		}
-		r.touch(report.PhasePre)
-		if err := r.commands(ctx, "pre", m.Commands.Pre); err != nil {
-			return err
-		}
-	}
 	if rel.Moved() {
-		r.Log.Info().Str("dest", dir).Msg("the release stands there already: nothing to fetch")
-	} else {
-		if err := r.unpack(ctx, spooled, rel.Dir()); err != nil {
-			return err
-		}
-		if dir, err = rel.Proven(); err != nil {
-			return err
-		}
+		r.Log.Info().Str("dest", m.Dest).Msg("the release stands there already: nothing to fetch")
+		r.touch(report.PhaseSync)
+	} else if done, err := r.bring(ctx, rel); err != nil || done {
+		return err
 	}
 	if m.DryRun() {
-		return r.whyRun(ctx, dir)
-	}
-	r.touch(report.PhaseSync)
-	if !rel.Moved() {
-		if err := r.mirror(ctx, rel, dir); err != nil {
-			return err
-		}
+		return r.whyRun(ctx, m.Dest)
 	}
 	if m.Chef != nil {
 		r.touch(report.PhaseChef)
@@ -182,9 +158,31 @@ func (r *runner) sync(ctx context.Context) error {
 	return r.commands(ctx, "post", m.Commands.Post)
 }
 
-// mirror brings the tree in dir to dest.
-func (r *runner) mirror(ctx context.Context, rel *release.Release, dir string) error {
-	m := r.man
+// bring fetches the release, and syncs it to dest; a dry run is done before that.
+func (r *runner) bring(ctx context.Context, rel *release.Release) (done bool, err error) {
+	m, spooled := r.man, ""
+	if len(m.Commands.Pre) > 0 && !m.DryRun() {
+		spooled = rel.Dir() + ".archive"
+		defer func() { _ = os.Remove(spooled) }()
+		if err := r.spool(ctx, spooled); err != nil {
+			return false, err
+		}
+		r.touch(report.PhasePre)
+		if err := r.commands(ctx, "pre", m.Commands.Pre); err != nil {
+			return false, err
+		}
+	}
+	if err := r.unpack(ctx, spooled, rel.Dir()); err != nil {
+		return false, err
+	}
+	dir, err := rel.Proven()
+	if err != nil {
+		return false, err
+	}
+	if m.DryRun() {
+		return true, r.whyRun(ctx, dir)
+	}
+	r.touch(report.PhaseSync)
 	opts := release.SyncOptions{Excludes: m.Excludes, ExcludeFrom: m.ExcludeFrom}
 	if r.Verbose {
 		opts.Verbose = r.Out
@@ -192,10 +190,10 @@ func (r *runner) mirror(ctx context.Context, rel *release.Release, dir string) e
 	opts.Verbose = hold.Writes(opts.Verbose, hold.Sync, midway)
 	stats, err := rel.Sync(ctx, opts)
 	if err != nil {
-		return cause(ctx, fmt.Errorf("sync to %s: %w", m.Dest, err))
+		return false, cause(ctx, fmt.Errorf("sync to %s: %w", m.Dest, err))
 	}
 	r.Log.Info().Int("updated", stats.Updated).Int("unchanged", stats.Unchanged).Int("deleted", stats.Deleted).Str("from", filepath.Base(dir)).Msg("synced")
-	return nil
+	return false, nil
 }
 
 // midway is where faults are injected in the mirror, in lines of what it says.

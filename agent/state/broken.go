@@ -30,51 +30,57 @@ type Broken struct {
 // look at: one broken file must not keep a node from all that it should run, and
 // what it held is found again elsewhere, or done anew. A file that can't be read
 // at all is an error.
+//
+// It is for who begins. While an agent lives, the outbox alone may be looked at:
+// all else is the loop's.
 func (d Dir) PutAside() ([]Broken, error) {
-	type part struct {
-		path  string
-		value any
-		means string
-	}
-	parts := []part{
-		{d.join("consul.json"), &consulNode{}, "the local Consul agent is asked for this node's name"},
-		{d.join("life.json"), &Life{}, "this directory is taken for this machine's"},
-		{d.join("seen.json"), &event.Seen{}, "the events that Consul's agent holds now count as seen"},
-		{d.join("roles.json"), &Roles{}, "the roles are told again after the next green converge"},
-		{d.join("ready.json"), &ready{}, "on_ready counts as not run yet"},
-	}
-	for _, more := range []struct {
-		pattern string
-		value   func() any
-		means   string
-	}{
-		{d.join("apps", "*.json"), func() any { return &Journal{} }, "the app is begun anew, by its record"},
-		{d.join("outbox", "*.json"), func() any { return &Letter{} }, "its result is told again as the journal has it"},
-	} {
-		paths, err := filepath.Glob(more.pattern)
-		if err != nil {
-			return nil, err
-		}
-		for _, path := range paths {
-			parts = append(parts, part{path, more.value(), more.means})
-		}
-	}
-	var out []Broken
+	return putAside([]kept{
+		{d.join("consul.json"), as[consulNode], "the local Consul agent is asked for this node's name"},
+		{d.join("life.json"), as[Life], "this directory is taken for this machine's"},
+		{d.join("seen.json"), as[event.Seen], "the events that Consul's agent holds now count as seen"},
+		{d.join("roles.json"), as[Roles], "the roles are told again after the next green converge"},
+		{d.join("ready.json"), as[ready], "on_ready counts as not run yet"},
+		{d.join("apps", "*.json"), as[Journal], "the app is begun anew, by its record"},
+		d.letters(),
+	})
+}
+
+// PutLettersAside is PutAside for the outbox alone.
+func (d Dir) PutLettersAside() ([]Broken, error) { return putAside([]kept{d.letters()}) }
+
+func (d Dir) letters() kept {
+	return kept{d.join("outbox", "*.json"), as[Letter], "its result is told again as the journal has it"}
+}
+
+// kept are files of one kind.
+type kept struct {
+	pattern string
+	value   func() any // to decode into
+	means   string     // see Broken
+}
+
+func as[T any]() any { return new(T) }
+
+func putAside(kinds []kept) (out []Broken, err error) {
 	var errs []error
-	for _, p := range parts {
-		_, err := read(p.path, p.value)
-		var b *brokenError
-		if errors.As(err, &b) {
-			aside := p.path + broken
-			if err = os.Rename(p.path, aside); err == nil {
-				out = append(out, Broken{aside, b.err, p.means})
+	for _, k := range kinds {
+		paths, err := filepath.Glob(k.pattern)
+		errs = append(errs, err)
+		for _, path := range paths {
+			_, err := read(path, k.value())
+			var b *brokenError
+			if errors.As(err, &b) {
+				if err = os.Rename(path, path+broken); err == nil {
+					out = append(out, Broken{path + broken, b.err, k.means})
+				}
 			}
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("put aside what is broken: %w", err))
+			errs = append(errs, err)
 		}
 	}
-	return out, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return out, fmt.Errorf("put aside what is broken: %w", err)
+	}
+	return out, nil
 }
 
 const broken = ".broken"

@@ -36,10 +36,11 @@ func (d Dir) Begin(now Life) (reborn bool, err error) {
 	if found && before.Machine == now.Machine {
 		// A run that goes on is no clone's: this machine's Consul lost its data in
 		// the middle of it, and what the journals say of it holds.
-		lock, err := d.LockRun("gurney agent")
-		lock.Release()
-		var busy *BusyError
-		reborn = !errors.As(err, &busy)
+		goesOn, err := d.runGoesOn()
+		if err != nil {
+			return false, fmt.Errorf("begin a new life: %w", err)
+		}
+		reborn = !goesOn
 	}
 	if reborn {
 		keep := []string{"chef", "agent.lock", "agent.sock", "run.lock"}
@@ -54,6 +55,30 @@ func (d Dir) Begin(now Life) (reborn bool, err error) {
 		}
 	}
 	return reborn, write(d.join("life.json"), now)
+}
+
+// runGoesOn says whether a run goes on that a journal knows.
+func (d Dir) runGoesOn() (bool, error) {
+	lock, err := d.LockRun("gurney agent")
+	lock.Release()
+	var busy *BusyError
+	if err == nil || !errors.As(err, &busy) {
+		return false, err
+	}
+	apps, err := d.Apps()
+	if err != nil {
+		return false, err
+	}
+	for _, app := range apps {
+		j, err := d.Journal(app)
+		if err != nil || j.Work == nil || j.Work.Run == "" {
+			continue // a run by hand holds the lock too
+		}
+		if end, err := d.Run(j.Work.Run).Ending(); err == nil && end == nil {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // ready is that others were told that this machine is ready.

@@ -54,7 +54,7 @@ func TestARunOutlivesConsulsData(t *testing.T) {
 		return reborn
 	}
 	begin("c1")
-	must(t, d.SaveJournal(&state.Journal{App: "chef", Born: 7}))
+	must(t, d.SaveJournal(&state.Journal{App: "chef", Born: 7, Work: &state.Work{ID: "a", Run: "chef@a@1"}}))
 	lock, err := d.LockRun("chef a")
 	must(t, err)
 	if begin("c2") {
@@ -69,5 +69,11 @@ func TestARunOutlivesConsulsData(t *testing.T) {
 	}
 	if !begin("c3") {
 		t.Error("not born without a run")
+	}
+	lock, err = d.LockRun("gurney apply")
+	must(t, err)
+	defer lock.Release()
+	if !begin("c4") {
+		t.Error("not born while somebody runs a manifest by hand")
 	}
 }

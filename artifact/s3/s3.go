@@ -210,6 +210,10 @@ func redirect(err error) string {
 // wrap says what S3 said, without the SDK's request ids and host names; or why
 // ctx ended, where that came first.
 func wrap(ctx context.Context, u *url.URL, err error) error {
+	var elsewhere *regionError
+	if errors.As(err, &elsewhere) {
+		err = elsewhere.err // whose mend is said at the end
+	}
 	e := &artifact.SourceError{URL: artifact.Redact(u), Status: status(err), Err: err}
 	var api smithy.APIError
 	var send *smithyhttp.RequestSendError
@@ -234,8 +238,7 @@ func wrap(ctx context.Context, u *url.URL, err error) error {
 	if end := artifact.Ended(ctx, u); end != nil && e.Status == 0 {
 		return end
 	}
-	var elsewhere *regionError
-	if errors.As(err, &elsewhere) {
+	if elsewhere != nil {
 		e.Err = fmt.Errorf("%w%s", e.Err, elsewhere.mend())
 	}
 	return e

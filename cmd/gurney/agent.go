@@ -64,7 +64,7 @@ func (a *agentCmd) Run(ctx context.Context, p *process, c *cli) error {
 // agentOptions are what this node's agent is made of, once it is known who
 // the node is.
 func agentOptions(ctx context.Context, cfg *config.Config, path string, client *consul.Client, home state.Dir, log zerolog.Logger) (agent.Options, error) {
-	if _, err := agent.PutAside(home, log); err != nil {
+	if err := agent.PutAside(home, log); err != nil {
 		return agent.Options{}, err
 	}
 	name, consulNode, err := nodeNames(ctx, cfg, client, home, log)

@@ -147,15 +147,16 @@ func applyState(p *process, cfg *config.Config, path string) (state.Dir, error) 
 	}
 	// A watcher's environment may have no home, and its user none at all.
 	cfg.StateDir = filepath.Join(os.TempDir(), fmt.Sprintf("gurney-%d", os.Geteuid()))
-	if err := ownOnly(cfg.StateDir); err != nil {
+	if err := privateDir(cfg.StateDir); err != nil {
 		return state.Dir{}, err
 	}
+	_, _ = fmt.Fprintf(p.Stderr, "gurney: state goes to %s, which a reboot may clear: set GURNEY_STATE_DIR to keep it\n", cfg.StateDir)
 	return state.Open(cfg.StateDir)
 }
 
-// ownOnly makes a directory where anybody may make one, and says whether it is
+// privateDir makes a directory where anybody may make one, and says whether it is
 // this user's alone.
-func ownOnly(path string) error {
+func privateDir(path string) error {
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}

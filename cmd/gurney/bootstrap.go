@@ -62,7 +62,7 @@ func (b *bootstrapCmd) Run(ctx context.Context, p *process, c *cli) error {
 	}
 	stays := "the node stays in maintenance"
 	if !b.entered {
-		stays = "its Consul agent was not reached, so the node is in maintenance only if it was before"
+		stays = "the node is in maintenance only if it was before this"
 	}
 	log.Error().Err(err).Msg("not ready: " + stays)
 	return errors.Join(err, tellOutcome(ctx, log, cfg.Bootstrap.Timeout, "on_failed", cfg.Bootstrap.OnFailed))

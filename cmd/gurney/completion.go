@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 	kongcompletion "github.com/jotaen/kong-completion"
@@ -19,12 +20,14 @@ func (c *completionCmd) Run(ctx context.Context, p *process, kctx *kong.Context)
 	if c.Shell == "fish" {
 		bin, err := os.Executable()
 		if err == nil {
-			_, err = fmt.Fprintf(p.Stdout, fishScript, bin)
+			_, err = fmt.Fprintf(p.Stdout, fishScript, fishQuote.Replace(bin))
 		}
 		return err
 	}
 	return (&kongcompletion.Completion{Shell: c.Shell, Code: true}).Run(kctx)
 }
+
+var fishQuote = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
 
 // fishScript is kong-completion's, and offers files where gurney has nothing to
 // say, as bash and zsh do by their own.
@@ -32,7 +35,7 @@ const fishScript = `function __complete_gurney
     set -lx COMP_LINE (commandline -cp)
     test -z (commandline -ct)
     and set COMP_LINE "$COMP_LINE "
-    set -l found (%[1]s)
+    set -l found ('%[1]s')
     if test (count $found) -gt 0
         printf '%%s\n' $found
     else
