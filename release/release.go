@@ -9,10 +9,10 @@
 //
 //	/srv/web                            release: a symlink to web.releases/<id>
 //	/srv/web.releases/<id>              release: a proven tree; before-<id> is the directory that stood at dest
-//	/srv/web.releases/.<id>.json        release: when it was proven, and what was current before it
+//	/srv/web.releases/.<id>.json        release: when it was proven, what was current before it, whether a mirror has changed it
 //	/srv/web.releases/.<id>.unverified  release: a stage
 //	/srv/.web.gurney/                   rsync, mv: stages
-//	/srv/web/.gurney/                   rsync, where dest is a mount point: stages; the mirror never sees it
+//	/srv/web/.gurney/                   rsync, where dest is a mount point or nothing may be made beside it: stages; the mirror never sees it
 //
 // Everything that is not proven, and everything on its way out, has a name
 // that begins with a dot; Open removes what interrupted runs left of it. The
