@@ -250,7 +250,7 @@ func (a *Agent) dropSuperseded(ctx context.Context, p *app, by string) error {
 			switch {
 			case err == nil:
 				a.supersede(p, id, by, time.Now())
-			case errors.As(err, &t) && t.Transient():
+			case ctx.Err() != nil || errors.As(err, &t) && t.Transient():
 				return err
 			default: // not there, or nothing that this gurney reads: no reason to run nothing else
 				p.log.Warn().Err(err).Str("id", id).Msg("a hint names a deployment that can't be read")

@@ -165,6 +165,42 @@ func TestHintOfNothing(t *testing.T) {
 	}
 }
 
+// An agent that ends while it looks for a deployment that was announced has not
+// learned that there is none: the next one reports it.
+func TestHintWhileTheAgentEnds(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.maintenance(true, "")
+	missed := w.deploy("ok")
+	w.comes(missed, report.Held)
+	w.allTold()
+	w.stop()
+	j := w.journal()
+	j.Work, j.Past, j.Heard = nil, nil, []string{missed}
+	must(t, w.dir.SaveJournal(j))
+	w.maintenance(false, "")
+	last := w.deploy("ok", func(q *rollout.Request) { q.Replace, q.Detach = true, true })
+	asked := make(chan struct{}, 1)
+	w.wire.onGet(func(r *http.Request) *http.Response {
+		if !strings.HasSuffix(r.URL.Path, "/"+missed) || !strings.Contains(r.URL.Path, "/deployments/") {
+			return nil
+		}
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-r.Context().Done()
+		return nil
+	})
+	w.start()
+	<-asked
+	w.stop()
+	w.wire.onGet(nil)
+	w.start()
+	w.comes(last, report.OK)
+	w.comes(missed, report.Superseded)
+}
+
 // Who was not meant has nothing to say, neither while a rollout is on nor at
 // its end: else an abort would cost an entry per node.
 func TestUnselectedNodesAreSilent(t *testing.T) {

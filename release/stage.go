@@ -166,6 +166,8 @@ func clean(where, dest string) error {
 		case strings.HasSuffix(name, unverified), strings.HasSuffix(name, trash),
 			strings.HasSuffix(name, unverified+".archive"), strings.HasSuffix(name, unverified+".zip"):
 			errs = append(errs, removeAll(filepath.Join(where, name)))
+		case strings.HasPrefix(name, ".."): // what was to become a release's note
+			errs = append(errs, os.Remove(filepath.Join(where, name)))
 		case strings.HasSuffix(name, metaSuffix):
 			id := strings.TrimSuffix(strings.TrimPrefix(name, "."), metaSuffix)
 			if _, err := os.Lstat(filepath.Join(where, id)); errors.Is(err, fs.ErrNotExist) && where == releases(dest) {

@@ -250,3 +250,18 @@ func TestMetaIsNotWrittenThroughASymlink(t *testing.T) {
 		t.Error("it is here as it was")
 	}
 }
+
+// What a killed run had begun to note about a release is removed by the next.
+func TestAHalfWrittenNoteIsRemoved(t *testing.T) {
+	dest := filepath.Join(t.TempDir(), "app")
+	activate(t, bring(t, dest, "r1", "one", 1))
+	half := filepath.Join(dest+".releases", "..r2.json123")
+	mustDo(t, os.WriteFile(half, []byte("{"), 0o600))
+	mustDo(t, bring(t, dest, "r2", "two", 1).Discard())
+	if _, err := os.Lstat(half); err == nil {
+		t.Error("it is still there")
+	}
+	if id := currentID(dest); id != "r1" {
+		t.Errorf("%s is live", id)
+	}
+}

@@ -224,9 +224,13 @@ func (s *sequence) holdsTrue() {
 }
 
 // told insists on one final result of the deployment, in Consul and in what
-// was written there.
+// was written there. An event may come late, and its answer after the last
+// deployment's.
 func (s *sequence) told(d *deployment) {
 	s.Helper()
+	if !d.unheard {
+		s.until("the node has told of "+d.id, func() bool { return s.result(d.id).State.Final() })
+	}
 	states := map[report.State]bool{}
 	for _, value := range s.ledger.of(d.id) {
 		r, err := report.Decode([]byte(value))
