@@ -82,9 +82,7 @@ func TestLostFailuresAndHolds(t *testing.T) {
 func TestNothingIsToldToAStoreOfBefore(t *testing.T) {
 	w := newWorld(t)
 	w.start()
-	id := w.deploy("ok")
-	w.comes(id, report.OK)
-	w.eventually("the work is over", func() bool { return w.journal().Work.State == report.OK })
+	id := w.deployed()
 	w.put(id, nil)
 	p, err := w.client.Get(t.Context(), rollout.AppKey("chef"), kv.Default)
 	must(t, err)
@@ -108,9 +106,7 @@ func TestNothingIsToldToAStoreOfBefore(t *testing.T) {
 func TestALaggingServerHasLostNothing(t *testing.T) {
 	w := newWorld(t)
 	w.start()
-	id := w.deploy("ok")
-	w.comes(id, report.OK)
-	w.eventually("the work is over", func() bool { return w.journal().Work.State == report.OK })
+	id := w.deployed()
 	w.allTold()
 	var asked atomic.Bool
 	w.wire.onGet(func(r *http.Request) *http.Response {
@@ -159,9 +155,7 @@ func TestARestartOfConsulThatNobodyNoticed(t *testing.T) {
 func TestADamagedResultIsToldAgain(t *testing.T) {
 	w := newWorld(t)
 	w.start()
-	id := w.deploy("ok")
-	w.comes(id, report.OK)
-	w.eventually("the work is over", func() bool { return w.journal().Work.State == report.OK })
+	id := w.deployed()
 	w.allTold()
 	must(t, w.client.Txn(t.Context(), kv.Op{Verb: kv.Set, Key: report.Key("chef", id, me), Value: []byte("{bad")}))
 	w.wake()
@@ -184,9 +178,7 @@ func TestARecordThatWentBackIsAWarning(t *testing.T) {
 	w.comes(old, report.OK)
 	before, err := w.client.Get(t.Context(), rollout.AppKey("chef"), kv.Default)
 	must(t, err)
-	id := w.deploy("ok")
-	w.comes(id, report.OK)
-	w.eventually("the work is over", func() bool { return w.journal().Work.ID == id && w.journal().Work.State == report.OK })
+	w.deployed()
 	must(t, w.client.Txn(t.Context(), kv.Op{Verb: kv.Set, Key: before.Key, Value: before.Value}))
 	w.wake()
 	w.eventually("it is told", func() bool { return countLog(w, "older than what this node knows") == 1 })

@@ -151,7 +151,7 @@ func PutAside(dir state.Dir, log zerolog.Logger) error {
 
 func tellBroken(log zerolog.Logger, broken []state.Broken) {
 	for _, b := range broken {
-		log.Error().Err(b.Err).Str("file", b.Path).Msg("a broken file was put aside: " + b.Means)
+		log.Error().Err(b.Err).Str("file", b.Path).Msg(b.String())
 	}
 }
 

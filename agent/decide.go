@@ -246,11 +246,10 @@ func (a *Agent) dropSuperseded(ctx context.Context, p *app, by string) error {
 			p.Note(id)
 		} else if !p.Knows(id) {
 			_, err := a.deployment(ctx, p.name, id)
-			var t interface{ Transient() bool }
 			switch {
 			case err == nil:
 				a.supersede(p, id, by, time.Now())
-			case ctx.Err() != nil || errors.As(err, &t) && t.Transient():
+			case ctx.Err() != nil || transient(err):
 				return err
 			default: // not there, or nothing that this gurney reads: no reason to run nothing else
 				p.log.Warn().Err(err).Str("id", id).Msg("a hint names a deployment that can't be read")

@@ -120,9 +120,7 @@ func TestPayloadsThatAreNone(t *testing.T) {
 func TestReadsThatChangeNothing(t *testing.T) {
 	w := newWorld(t)
 	w.start()
-	id := w.deploy("ok")
-	w.comes(id, report.OK)
-	w.eventually("the work is over", func() bool { return w.journal().Work.State == report.OK })
+	id := w.deployed()
 	record := w.journal().Record
 	old, err := json.Marshal(rollout.Record{V: 1, Seq: record.Seq - 1, Current: &rollout.Ref{ID: "20200101-0000-0000"}})
 	must(t, err)

@@ -127,7 +127,6 @@ func (a *Agent) send(ctx context.Context, l state.Letter) error {
 		hold.At(ctx.Done(), hold.Report)
 	}
 	err := a.o.Consul.Txn(ctx, l.Ops...)
-	var t interface{ Transient() bool }
 	switch {
 	case err == nil:
 		if l.Final() {
@@ -136,9 +135,15 @@ func (a *Agent) send(ctx context.Context, l state.Letter) error {
 		return a.o.Dir.Sent(l)
 	case ctx.Err() != nil:
 		return ctx.Err() // the agent ends; the next one sends it
-	case errors.Is(err, kv.ErrForbidden) || errors.As(err, &t) && t.Transient():
+	case errors.Is(err, kv.ErrForbidden) || transient(err):
 		return err // a token may be mended; the letter keeps
 	}
 	a.log.Error().Err(err).Str("letter", l.Name).Msg("Consul will never take this result: put aside in the outbox")
 	return a.o.Dir.Refuse(l)
+}
+
+// transient says whether waiting may be all that it takes.
+func transient(err error) bool {
+	var t interface{ Transient() bool }
+	return errors.As(err, &t) && t.Transient()
 }

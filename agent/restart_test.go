@@ -71,9 +71,7 @@ func TestRunEndedWhileTheAgentWasAway(t *testing.T) {
 func TestCrashBeforeTheJournalIsWritten(t *testing.T) {
 	w := newWorld(t)
 	w.start()
-	id := w.deploy("ok")
-	w.comes(id, report.OK)
-	w.eventually("the journal is written", func() bool { return w.journal().Work.State == report.OK })
+	id := w.deployed()
 	w.allTold()
 	w.stop()
 	first := w.result("chef", id)

@@ -124,6 +124,15 @@ func (w *world) deploy(path string, change ...func(*rollout.Request)) string {
 	return d.Deployment.ID
 }
 
+// deployed is deploy of what goes well, until the node's journal says so too.
+func (w *world) deployed() (id string) {
+	w.t.Helper()
+	id = w.deploy("ok")
+	w.comes(id, report.OK)
+	w.eventually("the work is over", func() bool { j := w.journal(); return j.Work.ID == id && j.Work.State == report.OK })
+	return id
+}
+
 // fire fires an event as any tool does; its id.
 func (w *world) fire(app, payload string) string {
 	w.t.Helper()

@@ -65,7 +65,7 @@ func (c *Client) List(ctx context.Context, prefix string, how kv.Consistency) ([
 	if err != nil {
 		return nil, c.wrap(ctx, op, err)
 	}
-	if err := c.whole(ctx, metaOf(meta, c.dc), op, permission{Resource: "key", Access: "read", Segment: c.full(prefix)}); err != nil {
+	if err := c.whole(ctx, metaOf(meta, c.dc), op, readKeys(c.full(prefix))); err != nil {
 		return nil, err
 	}
 	return c.pairs(prefix, ps), nil
@@ -89,7 +89,7 @@ func (c *Client) Keys(ctx context.Context, prefix string, how kv.Consistency) ([
 	if err != nil {
 		return nil, c.wrap(ctx, op, err)
 	}
-	if err := c.whole(ctx, metaOf(meta, c.dc), op, permission{Resource: "key", Access: "read", Segment: c.full(prefix)}); err != nil {
+	if err := c.whole(ctx, metaOf(meta, c.dc), op, readKeys(c.full(prefix))); err != nil {
 		return nil, err
 	}
 	for i, k := range keys {
@@ -132,7 +132,7 @@ func (c *Client) ListIndexed(ctx context.Context, prefix string, index uint64, w
 	if err != nil {
 		return nil, 0, c.wrap(ctx, op, err)
 	}
-	if err := c.whole(ctx, metaOf(meta, c.dc), op, permission{Resource: "key", Access: "read", Segment: c.full(prefix)}); err != nil {
+	if err := c.whole(ctx, metaOf(meta, c.dc), op, readKeys(c.full(prefix))); err != nil {
 		return nil, 0, err
 	}
 	return c.pairs(prefix, ps), meta.LastIndex, nil

@@ -39,6 +39,10 @@ func readService(name string) permission {
 	return permission{Resource: "service", Access: "read", Segment: name}
 }
 
+func readKeys(prefix string) permission {
+	return permission{Resource: "key", Access: "read", Segment: prefix}
+}
+
 // nodeOf is the local agent's node, "" where none of its checks is seen.
 func nodeOf(checks map[string]api.AgentCheck) string {
 	for _, check := range checks {

@@ -185,16 +185,15 @@ func (g *gate) maintenance(ctx context.Context) error {
 		case g.IfUnreachable == Wait:
 			g.say(ofMaintenance, "maintenance can't be asked for: %v; waiting", err)
 		default:
-			then := "starting all the same"
+			why, then := "maintenance can't be asked for", "starting all the same"
 			if g.LockKey != "" {
 				then = "going by the lock alone"
 			}
 			if forbidden(err) {
 				// A token that has expired must not take a daemon down on every node.
-				g.say(ofMaintenance, "the right to see the node's maintenance is missing: %v; %s, be it in maintenance or not", err, then)
-				return nil
+				why, then = "the right to see the node's maintenance is missing", then+", be it in maintenance or not"
 			}
-			g.say(ofMaintenance, "maintenance can't be asked for: %v; %s", err, then)
+			g.say(ofMaintenance, "%s: %v; %s", why, err, then)
 			return nil
 		}
 		if err := pause(ctx, again); err != nil {

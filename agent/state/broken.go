@@ -26,6 +26,9 @@ type Broken struct {
 	Means string // what becomes of what it held
 }
 
+// String says what was done, and what becomes of what it held.
+func (b Broken) String() string { return "a broken file was put aside: " + b.Means }
+
 // PutAside renames files that can't be decoded to <name>.broken, for people to
 // look at: one broken file must not keep a node from all that it should run, and
 // what it held is found again elsewhere, or done anew. A file that can't be read

@@ -37,16 +37,21 @@ func (e *regionError) Unwrap() error { return e.err }
 
 func (e *regionError) mend() string { return " (right would be s3.region: " + e.region + ")" }
 
-// there asks in the bucket's region. ask may be called twice.
-func there[O any](c *client, bucket string, opts []func(*s3.Options), ask func(...func(*s3.Options)) (O, error)) (O, error) {
-	in := func(region string) []func(*s3.Options) {
-		return append(slices.Clip(opts), func(o *s3.Options) { o.Region = region })
+// there has the SDK's ask do in in the bucket's region, perhaps twice: a body that
+// is to be sent again must seek.
+func there[I, O any](ctx context.Context, c *client, bucket *string, in I, body io.Reader, opts []func(*s3.Options),
+	ask func(context.Context, I, ...func(*s3.Options)) (O, error)) (O, error) {
+	askIn := func(region string) (out O, err error) {
+		if err := rewind(body); err != nil {
+			return out, err
+		}
+		return ask(ctx, in, append(slices.Clip(opts), func(o *s3.Options) { o.Region = region })...)
 	}
 	asked := c.region
-	if known, ok := c.buckets.Load(bucket); ok {
+	if known, ok := c.buckets.Load(*bucket); ok {
 		asked, _ = known.(string)
 	}
-	out, err := ask(in(asked)...)
+	out, err := askIn(asked)
 	named := regionIn(err)
 	switch {
 	case named == "" || named == asked:
@@ -54,14 +59,14 @@ func there[O any](c *client, bucket string, opts []func(*s3.Options), ask func(.
 	case c.custom:
 		return out, &regionError{named, err}
 	}
-	out, err = ask(in(named)...)
+	out, err = askIn(named)
 	switch again := regionIn(err); {
 	case again != "" && again != named:
 		return out, &regionError{again, err}
 	case err != nil && status(err) == 0: // out of reach, where the other is not
 		return out, &regionError{named, err}
 	}
-	c.buckets.Store(bucket, named)
+	c.buckets.Store(*bucket, named)
 	return out, err
 }
 
@@ -89,57 +94,37 @@ func regionIn(err error) string {
 
 // GetObject, as all below, is that of the SDK, in the bucket's region.
 func (c *client) GetObject(ctx context.Context, in *s3.GetObjectInput, opts ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
-	return there(c, *in.Bucket, opts, func(opts ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
-		return c.Client.GetObject(ctx, in, opts...)
-	})
+	return there(ctx, c, in.Bucket, in, nil, opts, c.Client.GetObject)
 }
 
 // HeadObject is that of the SDK.
 func (c *client) HeadObject(ctx context.Context, in *s3.HeadObjectInput, opts ...func(*s3.Options)) (*s3.HeadObjectOutput, error) {
-	return there(c, *in.Bucket, opts, func(opts ...func(*s3.Options)) (*s3.HeadObjectOutput, error) {
-		return c.Client.HeadObject(ctx, in, opts...)
-	})
+	return there(ctx, c, in.Bucket, in, nil, opts, c.Client.HeadObject)
 }
 
-// PutObject is that of the SDK; a body that is to be sent again must seek.
+// PutObject is that of the SDK.
 func (c *client) PutObject(ctx context.Context, in *s3.PutObjectInput, opts ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
-	return there(c, *in.Bucket, opts, func(opts ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
-		if err := rewind(in.Body); err != nil {
-			return nil, err
-		}
-		return c.Client.PutObject(ctx, in, opts...)
-	})
+	return there(ctx, c, in.Bucket, in, in.Body, opts, c.Client.PutObject)
 }
 
 // CreateMultipartUpload is that of the SDK.
 func (c *client) CreateMultipartUpload(ctx context.Context, in *s3.CreateMultipartUploadInput, opts ...func(*s3.Options)) (*s3.CreateMultipartUploadOutput, error) {
-	return there(c, *in.Bucket, opts, func(opts ...func(*s3.Options)) (*s3.CreateMultipartUploadOutput, error) {
-		return c.Client.CreateMultipartUpload(ctx, in, opts...)
-	})
+	return there(ctx, c, in.Bucket, in, nil, opts, c.Client.CreateMultipartUpload)
 }
 
-// UploadPart is that of the SDK; a body that is to be sent again must seek.
+// UploadPart is that of the SDK.
 func (c *client) UploadPart(ctx context.Context, in *s3.UploadPartInput, opts ...func(*s3.Options)) (*s3.UploadPartOutput, error) {
-	return there(c, *in.Bucket, opts, func(opts ...func(*s3.Options)) (*s3.UploadPartOutput, error) {
-		if err := rewind(in.Body); err != nil {
-			return nil, err
-		}
-		return c.Client.UploadPart(ctx, in, opts...)
-	})
+	return there(ctx, c, in.Bucket, in, in.Body, opts, c.Client.UploadPart)
 }
 
 // CompleteMultipartUpload is that of the SDK.
 func (c *client) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput, opts ...func(*s3.Options)) (*s3.CompleteMultipartUploadOutput, error) {
-	return there(c, *in.Bucket, opts, func(opts ...func(*s3.Options)) (*s3.CompleteMultipartUploadOutput, error) {
-		return c.Client.CompleteMultipartUpload(ctx, in, opts...)
-	})
+	return there(ctx, c, in.Bucket, in, nil, opts, c.Client.CompleteMultipartUpload)
 }
 
 // AbortMultipartUpload is that of the SDK.
 func (c *client) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput, opts ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error) {
-	return there(c, *in.Bucket, opts, func(opts ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error) {
-		return c.Client.AbortMultipartUpload(ctx, in, opts...)
-	})
+	return there(ctx, c, in.Bucket, in, nil, opts, c.Client.AbortMultipartUpload)
 }
 
 func rewind(body io.Reader) error {

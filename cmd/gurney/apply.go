@@ -220,7 +220,7 @@ func (a *applyCmd) unseen(p *process, home state.Dir, events []event.Event) ([]s
 		return nil, nil, err
 	}
 	for _, b := range broken {
-		_, _ = fmt.Fprintf(p.Stderr, "gurney: %s: a broken file was put aside: %s (%v)\n", b.Path, b.Means, b.Err)
+		_, _ = fmt.Fprintf(p.Stderr, "gurney: %s: %s (%v)\n", b.Path, b, b.Err)
 	}
 	seen, fresh, err := home.Seen()
 	if err != nil {
